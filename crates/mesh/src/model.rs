@@ -1,0 +1,359 @@
+//! The validated result of loading documents: what a dispatcher serves. Every reference is resolved.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Everything that is served: listeners whose routes lead to clusters.
+#[derive(Debug, Default)]
+pub struct Mesh {
+    /// Gateway listeners in order of port, then the mesh listener (if any service exists).
+    pub listeners: Vec<Listener>,
+    /// Every destination a route can name, indexed by [`ClusterId`].
+    pub clusters: Vec<Cluster>,
+}
+
+/// Position in [`Mesh::clusters`]; valid only within its own `Mesh`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClusterId(pub u32);
+
+/// One port that is listened on.
+#[derive(Debug)]
+pub struct Listener {
+    /// For people and metrics: `gateway default/bookinfo-gateway:80` or `mesh`.
+    pub name: String,
+    /// What it is for.
+    pub kind: ListenerKind,
+    /// The address from the document, if it names one (`bind`); else the dispatcher's `--bind`.
+    pub address: Option<IpAddr>,
+    /// The port as in the document (the dispatcher adds `--port-offset`).
+    pub port: u16,
+    /// Termination settings; `None` is plain text.
+    pub tls: Option<TlsTermination>,
+    /// Host name to routes.
+    pub hosts: HostTable,
+}
+
+/// What a listener is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListenerKind {
+    /// A port of an Istio `Gateway`.
+    Gateway,
+    /// The listener on 127.0.0.1:15001 that routes by `Host` to every service.
+    Mesh,
+}
+
+/// TLS termination of one listener.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TlsTermination {
+    /// In document order; chosen by SNI: exact name, then longest wildcard, then `*`.
+    pub servers: Vec<TlsServer>,
+}
+
+/// One `Gateway` server's TLS settings.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TlsServer {
+    /// SNI patterns: exact, `*.suffix`, or `*`.
+    pub hosts: Vec<String>,
+    /// Server certificates (several for RSA and ECDSA).
+    pub certificates: Vec<CertificateSource>,
+    /// Client certificates.
+    pub client_auth: ClientAuth,
+    /// `None` means TLS 1.2.
+    pub min_version: Option<TlsVersion>,
+    /// `None` means TLS 1.3.
+    pub max_version: Option<TlsVersion>,
+    /// ALPN in order of preference: `h2`, `http/1.1`.
+    pub alpn: Vec<String>,
+}
+
+/// Whether a client has to show a certificate.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ClientAuth {
+    /// Not asked for.
+    None,
+    /// Asked for; a bad one is refused, none is let in (`OPTIONAL_MUTUAL`).
+    Optional(Pem),
+    /// Needed (`MUTUAL`). The CA bundle it must chain to.
+    Required(Pem),
+}
+
+/// TLS protocol versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TlsVersion {
+    /// TLS 1.2.
+    V1_2,
+    /// TLS 1.3.
+    V1_3,
+}
+
+/// A certificate chain and its key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CertificateSource {
+    /// PEM chain, leaf first.
+    pub chain: Pem,
+    /// PEM private key.
+    pub key: Pem,
+}
+
+/// PEM text: in a file (reloaded when it changes) or from a `Secret` document.
+#[derive(Clone, PartialEq)]
+pub enum Pem {
+    /// A file, relative to the folder of its document unless absolute.
+    File(PathBuf),
+    /// The text itself. Never printed.
+    Inline(Arc<[u8]>),
+}
+
+/// Host name → virtual host: exact names by hash, then wildcards by longest suffix, then `*`.
+#[derive(Debug, Default)]
+pub struct HostTable {
+    /// Lower case, without port.
+    pub exact: HashMap<String, VirtualHostId>,
+    /// Key is the suffix with its dot: `.example.com` for `*.example.com`.
+    pub suffix: HashMap<String, VirtualHostId>,
+    /// `*`.
+    pub any: Option<VirtualHostId>,
+    /// Indexed by [`VirtualHostId`].
+    pub virtual_hosts: Vec<VirtualHost>,
+}
+
+/// Position in [`HostTable::virtual_hosts`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VirtualHostId(pub u32);
+
+/// Routes of a set of host names, first match wins.
+#[derive(Debug)]
+pub struct VirtualHost {
+    /// `namespace/name` of the VirtualService, or the service's host name.
+    pub name: String,
+    /// In order.
+    pub routes: Vec<Arc<Route>>,
+}
+
+/// One rule.
+#[derive(Debug)]
+pub struct Route {
+    /// The rule's own name or `namespace/name#index`, for logs and `explain`.
+    pub name: String,
+    /// Any of these; empty matches everything.
+    pub matches: Vec<crate::route::RequestMatch>,
+    /// What happens.
+    pub action: Action,
+    /// Header changes of the rule (`http[].headers`).
+    pub headers: HeaderEdits,
+    /// Whole time for the request, all tries; `None` is no limit.
+    pub timeout: Option<Duration>,
+    /// Further tries.
+    pub retries: RetryPolicy,
+    /// Change of path or authority.
+    pub rewrite: Option<crate::route::Rewrite>,
+    /// Where the rule stands: file and line, for `explain`.
+    pub source: crate::Source,
+}
+
+/// What a route does.
+#[derive(Debug)]
+pub enum Action {
+    /// Forward to one of these by weight (weight 0 is never chosen unless it is the only one).
+    Forward(Vec<WeightedDestination>),
+    /// Answer with a redirect.
+    Redirect(crate::route::Redirect),
+    /// Answer directly.
+    DirectResponse {
+        /// 100 to 599.
+        status: u16,
+        /// May be empty.
+        body: Arc<[u8]>,
+    },
+}
+
+/// A destination with its share.
+#[derive(Debug)]
+pub struct WeightedDestination {
+    /// Relative to the sum over the route.
+    pub weight: u32,
+    /// `Err` names what is missing: such requests get 503 `NC` (no cluster), as in Envoy.
+    pub cluster: Result<ClusterId, String>,
+    /// Header changes of this destination (`route[].headers`).
+    pub headers: HeaderEdits,
+}
+
+/// Header changes, applied remove, then set, then add. Names are lower case.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct HeaderEdits {
+    /// On the request.
+    pub request: HeaderOperations,
+    /// On the response.
+    pub response: HeaderOperations,
+}
+
+/// Changes of one message's headers. `host`/`:authority` in `set` changes the authority.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct HeaderOperations {
+    /// Replace or add.
+    pub set: Vec<(String, String)>,
+    /// Append another field line.
+    pub add: Vec<(String, String)>,
+    /// Take away.
+    pub remove: Vec<String>,
+}
+
+/// When and how often to try again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RetryPolicy {
+    /// Tries after the first; 0 switches retries off.
+    pub attempts: u32,
+    /// Per try; `None` is the whole timeout.
+    pub per_try_timeout: Option<Duration>,
+    /// Conditions.
+    pub on: RetryOn,
+    /// Further status codes that are tried again (`503` or `retriable-status-codes`).
+    pub statuses: Vec<u16>,
+    /// First back-off; doubles with full jitter up to ten times this. Istio's default is 25 ms.
+    pub backoff: Duration,
+}
+
+/// Envoy's `retry_on` conditions (both HTTP and gRPC).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(missing_docs, reason = "named and defined by Envoy's router filter documentation")]
+pub struct RetryOn {
+    pub any_5xx: bool,
+    pub gateway_error: bool,
+    pub reset: bool,
+    pub reset_before_request: bool,
+    pub connect_failure: bool,
+    pub refused_stream: bool,
+    pub retriable_4xx: bool,
+    pub grpc_cancelled: bool,
+    pub grpc_deadline_exceeded: bool,
+    pub grpc_internal: bool,
+    pub grpc_resource_exhausted: bool,
+    pub grpc_unavailable: bool,
+}
+
+/// A service's port, or a subset of it, with the endpoints behind it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cluster {
+    /// `outbound|9080|v1|reviews.default.svc.cluster.local`, as Istio names it. Its identity across reloads.
+    pub name: String,
+    /// Host name of the service.
+    pub host: String,
+    /// Namespace of the service.
+    pub namespace: String,
+    /// The service's port.
+    pub port: u16,
+    /// The subset's name, empty for the whole service.
+    pub subset: String,
+    /// What is spoken to the endpoints.
+    pub protocol: UpstreamProtocol,
+    /// Endpoints with their weights and localities.
+    pub endpoints: Vec<Endpoint>,
+    /// Algorithm, ejection and panic.
+    pub balancing: alba::Settings,
+    /// Limits and timeouts.
+    pub connection_pool: ConnectionPool,
+    /// `None` is plain text.
+    pub tls: Option<TlsOrigination>,
+    /// Active checks.
+    pub health_check: Option<HealthCheck>,
+}
+
+/// What is spoken to endpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UpstreamProtocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2: by prior knowledge, or ALPN under TLS.
+    Http2,
+}
+
+/// One server.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Endpoint {
+    /// Where to connect.
+    pub address: EndpointAddress,
+    /// At least 1.
+    pub weight: u32,
+    /// Where it runs.
+    pub locality: alba::Locality,
+}
+
+/// Where to connect.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum EndpointAddress {
+    /// An IP and port.
+    Ip(SocketAddr),
+    /// A name that the dispatcher resolves (all addresses are endpoints).
+    Dns(String, u16),
+    /// A Unix socket (`unix:///path`).
+    Unix(PathBuf),
+}
+
+/// Limits and timeouts towards a cluster's endpoints (Istio `connectionPool`).
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConnectionPool {
+    /// Connections to the whole cluster; Istio's default is 2^32-1.
+    pub max_connections: u32,
+    /// Istio's default is 10 s.
+    pub connect_timeout: Duration,
+    /// `tcp.tcpKeepalive`; `None` leaves it off.
+    pub tcp_keepalive: Option<TcpKeepalive>,
+    /// Requests that may wait for a connection (`http1MaxPendingRequests`).
+    pub max_pending_requests: u32,
+    /// Requests in flight to the cluster (`http2MaxRequests`).
+    pub max_requests: u32,
+    /// 0 is no limit.
+    pub max_requests_per_connection: u32,
+    /// Retries in flight to the cluster (`maxRetries`).
+    pub max_retries: u32,
+    /// Idle connections are closed after this; Istio's default is 1 h.
+    pub idle_timeout: Duration,
+}
+
+/// TCP keepalive probes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TcpKeepalive {
+    /// Unanswered probes before the connection is dead.
+    pub probes: Option<u32>,
+    /// Idle time before the first.
+    pub time: Option<Duration>,
+    /// Between probes.
+    pub interval: Option<Duration>,
+}
+
+/// TLS towards endpoints (`DestinationRule` `tls`).
+#[derive(Debug, Clone, PartialEq)]
+pub struct TlsOrigination {
+    /// Server name; `None` uses the request's authority.
+    pub sni: Option<String>,
+    /// Trust anchors; `None` means the system's, as in Istio's SIMPLE without caCertificates… see `verify`.
+    pub ca: Option<Pem>,
+    /// Shown to the server (`MUTUAL`).
+    pub client_certificate: Option<CertificateSource>,
+    /// One of these must be in the server's certificate; empty checks the SNI.
+    pub subject_alt_names: Vec<String>,
+    /// False for `insecureSkipVerify`.
+    pub verify: bool,
+}
+
+/// Active HTTP checks (`dalbi.io/v1alpha1` `HealthCheckPolicy`).
+#[derive(Debug, Clone, PartialEq)]
+pub struct HealthCheck {
+    /// Path of the GET.
+    pub path: String,
+    /// `Host` of the GET; `None` uses the service's host name.
+    pub host: Option<String>,
+    /// Between checks of one endpoint.
+    pub interval: Duration,
+    /// For one check.
+    pub timeout: Duration,
+    /// Consecutive good answers that bring an endpoint back.
+    pub healthy_threshold: u32,
+    /// Consecutive bad answers that put it aside.
+    pub unhealthy_threshold: u32,
+    /// Statuses that are good, as half-open ranges.
+    pub expected_statuses: Vec<std::ops::Range<u16>>,
+}
