@@ -1,1 +1,13 @@
-//! Placeholder until its work comes.
+//! Istio documents in, one validated [`Mesh`] out, and the route that each request takes through it.
+
+mod diagnostics;
+mod hosts;
+mod load;
+mod model;
+mod route;
+
+pub use diagnostics::{Diagnostic, Severity, Source};
+pub use hosts::{HostMatch, HostTable};
+pub use load::{IgnoredKind, Loaded, Options, SourceFile, Summary, load};
+pub use model::*;
+pub use route::*;

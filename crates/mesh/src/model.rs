@@ -1,10 +1,12 @@
 //! The validated result of loading documents: what a dispatcher serves. Every reference is resolved.
 
-use std::collections::HashMap;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+
+use crate::hosts::HostTable;
 
 /// Everything that is served: listeners whose routes lead to clusters.
 #[derive(Debug, Default)]
@@ -34,6 +36,10 @@ pub struct Listener {
     pub tls: Option<TlsTermination>,
     /// Host name to routes.
     pub hosts: HostTable,
+    /// The same for each of `tls.servers`, by position: a connection whose handshake chose a server sees only
+    /// that server's hosts, so that one server's client-certificate rule can't be passed by naming another's
+    /// host in `Host`. Empty without `tls`.
+    pub server_hosts: Vec<HostTable>,
 }
 
 /// What a listener is for.
@@ -50,6 +56,30 @@ pub enum ListenerKind {
 pub struct TlsTermination {
     /// In document order; chosen by SNI: exact name, then longest wildcard, then `*`.
     pub servers: Vec<TlsServer>,
+}
+
+impl TlsTermination {
+    /// The position in [`Self::servers`] of the server that a client asking for `server_name` gets: exact name
+    /// before the longest wildcard before `*`. Without a name (or with one nobody has) only a `*` server answers.
+    pub fn select(&self, server_name: Option<&str>) -> Option<usize> {
+        let name = server_name.unwrap_or_default();
+        let rank = |pattern: &str| crate::hosts::pattern_rank(pattern, name);
+        let ranked = self
+            .servers
+            .iter()
+            .enumerate()
+            .filter_map(|(position, server)| {
+                let best = server
+                    .hosts
+                    .iter()
+                    .filter_map(|pattern| rank(pattern))
+                    .max()?;
+                Some((best, std::cmp::Reverse(position)))
+            });
+        ranked
+            .max()
+            .map(|(_, std::cmp::Reverse(position))| position)
+    }
 }
 
 /// One `Gateway` server's TLS settings.
@@ -99,7 +129,7 @@ pub struct CertificateSource {
 }
 
 /// PEM text: in a file (reloaded when it changes) or from a `Secret` document.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Pem {
     /// A file, relative to the folder of its document unless absolute.
     File(PathBuf),
@@ -107,20 +137,7 @@ pub enum Pem {
     Inline(Arc<[u8]>),
 }
 
-/// Host name → virtual host: exact names by hash, then wildcards by longest suffix, then `*`.
-#[derive(Debug, Default)]
-pub struct HostTable {
-    /// Lower case, without port.
-    pub exact: HashMap<String, VirtualHostId>,
-    /// Key is the suffix with its dot: `.example.com` for `*.example.com`.
-    pub suffix: HashMap<String, VirtualHostId>,
-    /// `*`.
-    pub any: Option<VirtualHostId>,
-    /// Indexed by [`VirtualHostId`].
-    pub virtual_hosts: Vec<VirtualHost>,
-}
-
-/// Position in [`HostTable::virtual_hosts`].
+/// Position in [`crate::HostTable::virtual_hosts`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VirtualHostId(pub u32);
 
@@ -218,7 +235,10 @@ pub struct RetryPolicy {
 
 /// Envoy's `retry_on` conditions (both HTTP and gRPC).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[expect(missing_docs, reason = "named and defined by Envoy's router filter documentation")]
+#[expect(
+    missing_docs,
+    reason = "named and defined by Envoy's router filter documentation"
+)]
 pub struct RetryOn {
     pub any_5xx: bool,
     pub gateway_error: bool,
@@ -356,4 +376,13 @@ pub struct HealthCheck {
     pub unhealthy_threshold: u32,
     /// Statuses that are good, as half-open ranges.
     pub expected_statuses: Vec<std::ops::Range<u16>>,
+}
+
+impl fmt::Debug for Pem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Inline(text) => write!(f, "Inline(<{} bytes redacted>)", text.len()),
+        }
+    }
 }

