@@ -1,0 +1,3 @@
+//! Nanoseconds per pick and completion. `cargo bench -p alba`.
+
+fn main() {}

@@ -1,0 +1,362 @@
+//! The balancer: one immutable list of endpoints over shared state.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, Guard};
+
+use crate::endpoint::EndpointState;
+use crate::policy::{self, Context};
+use crate::pool::{Pool, Slot};
+use crate::{
+    Completion, Endpoint, EndpointId, EndpointView, Outcome, OutlierDetection, Pick, PickRequest,
+    Policy, Rng, Settings, Time,
+};
+
+/// Draws again this often when an already tried endpoint comes up, before the rest is searched; Istio's
+/// `host_selection_retry_max_attempts`.
+const REDRAWS: usize = 5;
+
+/// Sweeps come no closer than this, whatever `interval` says.
+const MIN_INTERVAL: Duration = Duration::from_millis(1);
+
+/// Picks endpoints. All threads of a process share one; a change of documents or of discovered endpoints
+/// makes a successor with [`Balancer::apply`] that keeps what was learned.
+///
+/// [`pick`](Self::pick) and [`complete`](Self::complete) take no lock and allocate nothing, except that the
+/// first pick after a change of health or ejection packs the available endpoints anew.
+#[derive(Debug)]
+pub struct Balancer {
+    settings: Settings,
+    endpoints: Box<[Endpoint]>,
+    slots: Box<[Slot]>,
+    lineage: Arc<Lineage>,
+    pool: ArcSwap<Pool>,
+    /// Held while `pool` is packed anew.
+    packing: Mutex<()>,
+}
+
+/// What a balancer shares with its successors, besides the endpoints' own states.
+#[derive(Debug)]
+struct Lineage {
+    /// Counts changes of health and ejection; a pool of another epoch is stale. The changes themselves are
+    /// made before the count goes up (release) and read after it is read (acquire).
+    epoch: AtomicU64,
+    /// When the next sweep is due, in [`Time`]'s nanoseconds. Shared, so that frequent reloads cannot put
+    /// it off for ever.
+    next_sweep: AtomicU64,
+    /// Round robin's turn.
+    cursor: AtomicU64,
+    /// Held while endpoints are ejected or brought back.
+    ejecting: Mutex<()>,
+}
+
+impl Lineage {
+    fn changed(&self) {
+        self.epoch.fetch_add(1, Ordering::Release);
+    }
+}
+
+impl Balancer {
+    /// A balancer that has learned nothing yet. Endpoints start healthy.
+    ///
+    /// An id that appears twice is one endpoint with two positions.
+    pub fn new(settings: Settings, endpoints: &[Endpoint], now: Time) -> Self {
+        let lineage = Lineage {
+            epoch: AtomicU64::new(0),
+            next_sweep: AtomicU64::new(u64::MAX),
+            cursor: AtomicU64::new(0),
+            ejecting: Mutex::new(()),
+        };
+        Self::with_states(settings, endpoints, now, Arc::new(lineage), BTreeMap::new())
+    }
+
+    /// A successor for a new list: endpoints whose id is in both keep their in-flight counts, estimates,
+    /// health and ejection. Switching outlier detection off brings ejected endpoints back. Health that
+    /// active checks set stays until [`set_health`](Self::set_health) says otherwise.
+    pub fn apply(&self, settings: Settings, endpoints: &[Endpoint], now: Time) -> Self {
+        let known = self
+            .slots
+            .iter()
+            .map(|slot| (slot.state.id, Arc::clone(&slot.state)))
+            .collect();
+        Self::with_states(settings, endpoints, now, Arc::clone(&self.lineage), known)
+    }
+
+    fn with_states(
+        settings: Settings,
+        endpoints: &[Endpoint],
+        now: Time,
+        lineage: Arc<Lineage>,
+        mut states: BTreeMap<EndpointId, Arc<EndpointState>>,
+    ) -> Self {
+        let slots: Box<[Slot]> = endpoints
+            .iter()
+            .map(|endpoint| {
+                let state = states
+                    .entry(endpoint.id)
+                    .or_insert_with(|| Arc::new(EndpointState::new(endpoint.id, now)));
+                Slot {
+                    state: Arc::clone(state),
+                    weight: endpoint.weight.max(1),
+                }
+            })
+            .collect();
+        match &settings.outlier_detection {
+            Some(outlier) => {
+                let due = now + outlier.interval.max(MIN_INTERVAL);
+                lineage
+                    .next_sweep
+                    .fetch_min(due.as_nanos(), Ordering::Relaxed);
+            }
+            None => {
+                let _ejecting = lock(&lineage.ejecting);
+                let restored = slots
+                    .iter()
+                    .filter(|slot| slot.state.outlier.restore())
+                    .count();
+                if restored > 0 {
+                    lineage.changed();
+                }
+                lineage.next_sweep.store(u64::MAX, Ordering::Relaxed);
+            }
+        }
+        let epoch = lineage.epoch.load(Ordering::Acquire);
+        let pool = Pool::build(&slots, min_health_percent(&settings), epoch);
+        Self {
+            settings,
+            endpoints: endpoints.into(),
+            slots,
+            lineage,
+            pool: ArcSwap::from_pointee(pool),
+            packing: Mutex::new(()),
+        }
+    }
+
+    /// The endpoint for one attempt, counted in flight from here on.
+    ///
+    /// `None` if there are no endpoints, or none is healthy and in service and `min_health_percent` does
+    /// not ask for panic.
+    pub fn pick(&self, now: Time, rng: &mut Rng, request: &PickRequest<'_>) -> Option<Pick> {
+        let pool = self.pool();
+        if pool.is_empty() {
+            return None;
+        }
+        let context = Context {
+            slots: &self.slots,
+            pool: &pool,
+            cursor: &self.lineage.cursor,
+            now,
+        };
+        let mut draw = || pool.position(policy::draw(&self.settings.policy, context, rng));
+        let mut position = draw();
+        if !request.tried.is_empty() {
+            for _ in 0..REDRAWS {
+                if !request.tried.contains(&position) {
+                    break;
+                }
+                position = draw();
+            }
+            if request.tried.contains(&position) {
+                position = untried(&pool, request.tried, rng).unwrap_or(position);
+            }
+        }
+        Some(Pick::begin(
+            &self.slots[position as usize].state,
+            position,
+            now,
+        ))
+    }
+
+    /// Ends an attempt. Any balancer of the same lineage may be told, older or newer than the one that
+    /// picked; it goes by its own settings.
+    pub fn complete(&self, pick: Pick, done: Completion) {
+        let state = &*pick.state;
+        let decay = self.decay();
+        match done.outcome {
+            Outcome::Cancelled => {}
+            Outcome::Success => {
+                state.count_success();
+                let latency = done.first_byte.unwrap_or(done.at).since(pick.sent());
+                state.latency.record(latency.as_secs_f64(), done.at, decay);
+            }
+            _ => {
+                state.count_failure();
+                policy::record_failure(state, done.at, decay);
+            }
+        }
+        if let Some(outlier) = &self.settings.outlier_detection
+            && state.outlier.observe(done.outcome, outlier)
+        {
+            self.eject(state, outlier, done.at);
+        }
+        drop(pick);
+    }
+
+    /// Takes the verdict of active checks. Ids that are not in the list are ignored. A good check does not
+    /// end an ejection: an endpoint can pass its check and still fail its users.
+    pub fn set_health(&self, id: EndpointId, healthy: bool) {
+        let state = self
+            .slots
+            .iter()
+            .map(|slot| &slot.state)
+            .find(|state| state.id == id);
+        if state.is_some_and(|state| state.set_healthy(healthy)) {
+            self.lineage.changed();
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called; `None` if never. Ask again after
+    /// each call of it and after [`apply`](Self::apply).
+    pub fn poll_timeout(&self) -> Option<Time> {
+        self.settings.outlier_detection.as_ref()?;
+        let next = self.lineage.next_sweep.load(Ordering::Relaxed);
+        (next != u64::MAX).then_some(Time::from_nanos(next))
+    }
+
+    /// Does what is due at `now`: brings endpoints back whose ejection is over. Too early or twice is
+    /// harmless.
+    pub fn handle_timeout(&self, now: Time) {
+        let Some(outlier) = &self.settings.outlier_detection else {
+            return;
+        };
+        let due = self.lineage.next_sweep.load(Ordering::Relaxed);
+        if now.as_nanos() < due {
+            return;
+        }
+        let next = (now + outlier.interval.max(MIN_INTERVAL)).as_nanos();
+        let claimed = self.lineage.next_sweep.compare_exchange(
+            due,
+            next,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+        if claimed.is_err() {
+            // Another thread sweeps.
+            return;
+        }
+        let _ejecting = lock(&self.lineage.ejecting);
+        let restored = self
+            .slots
+            .iter()
+            .filter(|slot| slot.state.outlier.sweep(now))
+            .count();
+        if restored > 0 {
+            self.lineage.changed();
+        }
+    }
+
+    /// Every endpoint as it is at `now`, in the order of the list.
+    pub fn endpoints(&self, now: Time) -> impl Iterator<Item = EndpointView<'_>> {
+        let _ = now;
+        let panicking = self.fresh_pool().is_panicking();
+        (0_u32..).zip(self.endpoints.iter().zip(&self.slots)).map(
+            move |(index, (endpoint, slot))| {
+                let used = panicking || slot.state.is_available();
+                let effective_weight = if used { f64::from(slot.weight) } else { 0.0 };
+                slot.state.view(index, endpoint, effective_weight)
+            },
+        )
+    }
+
+    /// Endpoints in the list.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether the list is empty.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Endpoints that are healthy and not ejected.
+    pub fn available(&self) -> usize {
+        self.fresh_pool().available() as usize
+    }
+
+    /// Whether so few endpoints are available that health and ejection are ignored
+    /// (`min_health_percent`).
+    pub fn is_panicking(&self) -> bool {
+        self.fresh_pool().is_panicking()
+    }
+
+    /// What it goes by.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn eject(&self, state: &EndpointState, outlier: &OutlierDetection, now: Time) {
+        let _ejecting = lock(&self.lineage.ejecting);
+        if state.outlier.is_ejected() {
+            return;
+        }
+        // Also when the limit below forbids the ejection: the next full run of errors asks again, not the
+        // next error.
+        state.outlier.reset_counts();
+        let away = u64::from(self.fresh_pool().ejected());
+        let allowed = u64::from(outlier.max_ejection_percent.min(100)) * self.slots.len() as u64;
+        if away > 0 && (away + 1) * 100 > allowed {
+            return;
+        }
+        state.outlier.eject(now, outlier.base_ejection_time);
+        self.lineage.changed();
+    }
+
+    /// The pool for a pick: if it is stale and another thread is already packing it, the stale one will do.
+    fn pool(&self) -> Guard<Arc<Pool>> {
+        let pool = self.pool.load();
+        if pool.epoch() == self.lineage.epoch.load(Ordering::Acquire) {
+            return pool;
+        }
+        match self.packing.try_lock() {
+            Ok(packing) => self.pack(&packing),
+            Err(_) => pool,
+        }
+    }
+
+    /// The pool as of now.
+    fn fresh_pool(&self) -> Guard<Arc<Pool>> {
+        self.pack(&lock(&self.packing))
+    }
+
+    fn pack(&self, _packing: &MutexGuard<'_, ()>) -> Guard<Arc<Pool>> {
+        let epoch = self.lineage.epoch.load(Ordering::Acquire);
+        let pool = self.pool.load();
+        if pool.epoch() == epoch {
+            return pool;
+        }
+        let pool = Pool::build(&self.slots, min_health_percent(&self.settings), epoch);
+        self.pool.store(Arc::new(pool));
+        self.pool.load()
+    }
+
+    fn decay(&self) -> Duration {
+        match self.settings.policy {
+            Policy::PeakEwma { decay, .. } => decay,
+            _ => policy::DEFAULT_DECAY,
+        }
+    }
+}
+
+/// Any candidate that was not tried, from a random start so that the search favours none.
+fn untried(pool: &Pool, tried: &[u32], rng: &mut Rng) -> Option<u32> {
+    let len = pool.len() as usize;
+    let start = rng.below(pool.len()) as usize;
+    (0..len)
+        .map(|step| pool.position((start + step) % len))
+        .find(|position| !tried.contains(position))
+}
+
+fn min_health_percent(settings: &Settings) -> u32 {
+    settings
+        .outlier_detection
+        .as_ref()
+        .map_or(0, |outlier| outlier.min_health_percent)
+}
+
+/// Nothing is left half-done under these locks, so one that a panicking thread held is still good.
+fn lock(mutex: &Mutex<()>) -> MutexGuard<'_, ()> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,177 @@
+//! Endpoints: as configured, as shared between threads and snapshots, and as shown.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::Time;
+use crate::ewma::AtomicPeakEwma;
+use crate::outlier::OutlierState;
+
+/// The caller's name for an endpoint, stable for as long as it is the same server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EndpointId(pub u64);
+
+/// Where an endpoint runs; empty strings mean "not said".
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Locality {
+    /// For example `eu-west-1`.
+    pub region: String,
+    /// For example `eu-west-1a`.
+    pub zone: String,
+    /// For example a rack.
+    pub sub_zone: String,
+}
+
+/// One endpoint as configured or discovered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Stable identity: state learned under it survives [`Balancer::apply`](crate::Balancer::apply).
+    pub id: EndpointId,
+    /// `configured_weight`, at least 1 (0 is taken as 1).
+    pub weight: u32,
+    /// Where it runs.
+    pub locality: Locality,
+}
+
+impl Endpoint {
+    /// An endpoint of weight 1 whose place is not known.
+    pub fn new(id: EndpointId) -> Self {
+        Self {
+            id,
+            weight: 1,
+            locality: Locality::default(),
+        }
+    }
+
+    /// The same with another weight.
+    #[must_use]
+    pub fn with_weight(mut self, weight: u32) -> Self {
+        self.weight = weight;
+        self
+    }
+}
+
+/// What is known of one endpoint at one moment, for people and metrics.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct EndpointView<'a> {
+    /// The caller's name for it.
+    pub id: EndpointId,
+    /// Position in this balancer's list, as in [`Pick::index`](crate::Pick::index).
+    pub index: u32,
+    /// Where it runs.
+    pub locality: &'a Locality,
+    /// Picked and not completed.
+    pub in_flight: u32,
+    /// Picked ever.
+    pub requests: u64,
+    /// Completed with [`Outcome::Success`](crate::Outcome::Success).
+    pub successes: u64,
+    /// Completed with what speaks against the endpoint.
+    pub failures: u64,
+    /// Peak-sensitive moving average of time to first byte; `None` before the first success.
+    pub latency: Option<Duration>,
+    /// What the user wrote.
+    pub configured_weight: u32,
+    /// What is used: 0 while the endpoint is not picked.
+    pub effective_weight: f64,
+    /// What active checks said last; true if none did.
+    pub healthy: bool,
+    /// Put aside for what it answered; it comes back with the first sweep after this.
+    pub ejected_until: Option<Time>,
+    /// Times it was put aside.
+    pub ejections: u64,
+}
+
+/// One endpoint's state. Lives as long as any balancer of its lineage or any pick refers to it.
+#[derive(Debug)]
+pub(crate) struct EndpointState {
+    pub(crate) id: EndpointId,
+    /// Since when it is known; an estimate that nothing was measured for ages from here.
+    pub(crate) since: Time,
+    in_flight: AtomicU32,
+    requests: AtomicU64,
+    successes: AtomicU64,
+    failures: AtomicU64,
+    healthy: AtomicBool,
+    pub(crate) latency: AtomicPeakEwma,
+    pub(crate) penalty: AtomicPeakEwma,
+    pub(crate) outlier: OutlierState,
+}
+
+impl EndpointState {
+    pub(crate) fn new(id: EndpointId, since: Time) -> Self {
+        Self {
+            id,
+            since,
+            in_flight: AtomicU32::new(0),
+            requests: AtomicU64::new(0),
+            successes: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            healthy: AtomicBool::new(true),
+            latency: AtomicPeakEwma::new(),
+            penalty: AtomicPeakEwma::new(),
+            outlier: OutlierState::default(),
+        }
+    }
+
+    // All counters are relaxed: each is read alone, as an estimate, and no other memory hangs on it.
+
+    pub(crate) fn begin(&self) {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn end(&self) {
+        let before = self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        debug_assert!(before > 0, "every end follows a begin");
+    }
+
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_success(&self) {
+        self.successes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_failure(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Returns whether this was a change.
+    pub(crate) fn set_healthy(&self, healthy: bool) -> bool {
+        self.healthy.swap(healthy, Ordering::Relaxed) != healthy
+    }
+
+    pub(crate) fn is_healthy(&self) -> bool {
+        self.healthy.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_available(&self) -> bool {
+        self.is_healthy() && !self.outlier.is_ejected()
+    }
+
+    pub(crate) fn view<'a>(
+        &self,
+        index: u32,
+        configured: &'a Endpoint,
+        effective_weight: f64,
+    ) -> EndpointView<'a> {
+        EndpointView {
+            id: self.id,
+            index,
+            locality: &configured.locality,
+            in_flight: self.in_flight(),
+            requests: self.requests.load(Ordering::Relaxed),
+            successes: self.successes.load(Ordering::Relaxed),
+            failures: self.failures.load(Ordering::Relaxed),
+            latency: self.latency.last().map(Duration::from_secs_f64),
+            configured_weight: configured.weight,
+            effective_weight,
+            healthy: self.is_healthy(),
+            ejected_until: self.outlier.ejected_until(),
+            ejections: self.outlier.ejections(),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Passive ejection: what answers say about an endpoint.
+//!
+//! Envoy's consecutive-error detectors and ejection times ("Outlier detection" in its architecture overview;
+//! `source/common/upstream/outlier_detection_impl.cc`) with the fields of Istio's `outlierDetection`.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::{Outcome, OutlierDetection, Time};
+
+/// Envoy's default `max_ejection_time`, which Istio has no field for.
+const MAX_EJECTION_TIME: Duration = Duration::from_secs(300);
+
+/// "Not ejected" in [`OutlierState::ejected_until`].
+const IN_SERVICE: u64 = u64::MAX;
+
+/// What passive ejection remembers of one endpoint.
+///
+/// The consecutive counts are bumped by any thread. Ejecting and bringing back are done by one at a time
+/// (the balancer's lineage has a lock for it); everyone may read.
+#[derive(Debug)]
+pub(crate) struct OutlierState {
+    consecutive_5xx: AtomicU32,
+    consecutive_gateway_errors: AtomicU32,
+    consecutive_local_origin_failures: AtomicU32,
+    ejected_until: AtomicU64,
+    /// Ejections in a row: the factor of the ejection time.
+    multiplier: AtomicU32,
+    ejections: AtomicU64,
+}
+
+impl Default for OutlierState {
+    fn default() -> Self {
+        Self {
+            consecutive_5xx: AtomicU32::new(0),
+            consecutive_gateway_errors: AtomicU32::new(0),
+            consecutive_local_origin_failures: AtomicU32::new(0),
+            ejected_until: AtomicU64::new(IN_SERVICE),
+            multiplier: AtomicU32::new(0),
+            ejections: AtomicU64::new(0),
+        }
+    }
+}
+
+impl OutlierState {
+    /// Counts `outcome`; true if a limit is reached and the endpoint should be ejected.
+    pub(crate) fn observe(&self, outcome: Outcome, limits: &OutlierDetection) -> bool {
+        match outcome {
+            Outcome::Cancelled => false,
+            Outcome::Success => {
+                self.reset_counts();
+                false
+            }
+            Outcome::ConnectFailure | Outcome::Timeout | Outcome::Reset
+                if limits.split_external_local_origin_errors =>
+            {
+                count(
+                    &self.consecutive_local_origin_failures,
+                    limits.consecutive_local_origin_failures,
+                )
+            }
+            Outcome::ServerError => {
+                clear(&self.consecutive_local_origin_failures);
+                clear(&self.consecutive_gateway_errors);
+                count(&self.consecutive_5xx, limits.consecutive_5xx)
+            }
+            Outcome::GatewayError | Outcome::ConnectFailure | Outcome::Timeout | Outcome::Reset => {
+                if outcome == Outcome::GatewayError {
+                    // An answer, whatever it says, proves the way to the endpoint.
+                    clear(&self.consecutive_local_origin_failures);
+                }
+                // Both are counted, whichever trips first.
+                let gateway = count(
+                    &self.consecutive_gateway_errors,
+                    limits.consecutive_gateway_errors,
+                );
+                let any = count(&self.consecutive_5xx, limits.consecutive_5xx);
+                gateway || any
+            }
+        }
+    }
+
+    /// Puts the endpoint aside. Call with the lineage's lock held.
+    pub(crate) fn eject(&self, now: Time, base: Duration) {
+        let limit = MAX_EJECTION_TIME.max(base);
+        let before = self.multiplier.load(Ordering::Relaxed);
+        // Past the limit a higher factor would only delay forgetting.
+        let multiplier = if base.saturating_mul(before) < limit {
+            before.saturating_add(1)
+        } else {
+            before
+        };
+        self.multiplier.store(multiplier, Ordering::Relaxed);
+        self.ejections.fetch_add(1, Ordering::Relaxed);
+        let until = (now + base.saturating_mul(multiplier).min(limit)).as_nanos();
+        self.ejected_until
+            .store(until.min(IN_SERVICE - 1), Ordering::Relaxed);
+    }
+
+    /// One sweep: brings the endpoint back if its time is over (then true), or forgets one past ejection.
+    /// Call with the lineage's lock held.
+    pub(crate) fn sweep(&self, now: Time) -> bool {
+        match self.ejected_until() {
+            Some(until) if until <= now => {
+                self.restore();
+                true
+            }
+            Some(_) => false,
+            None => {
+                let multiplier = self.multiplier.load(Ordering::Relaxed);
+                if multiplier > 0 {
+                    self.multiplier.store(multiplier - 1, Ordering::Relaxed);
+                }
+                false
+            }
+        }
+    }
+
+    /// Back in service with clean counts; true if it was away. Call with the lineage's lock held.
+    pub(crate) fn restore(&self) -> bool {
+        // A count just under its limit would eject again on the first error.
+        self.reset_counts();
+        self.ejected_until.swap(IN_SERVICE, Ordering::Relaxed) != IN_SERVICE
+    }
+
+    pub(crate) fn reset_counts(&self) {
+        clear(&self.consecutive_5xx);
+        clear(&self.consecutive_gateway_errors);
+        clear(&self.consecutive_local_origin_failures);
+    }
+
+    pub(crate) fn is_ejected(&self) -> bool {
+        self.ejected_until.load(Ordering::Relaxed) != IN_SERVICE
+    }
+
+    pub(crate) fn ejected_until(&self) -> Option<Time> {
+        let until = self.ejected_until.load(Ordering::Relaxed);
+        (until != IN_SERVICE).then_some(Time::from_nanos(until))
+    }
+
+    pub(crate) fn ejections(&self) -> u64 {
+        self.ejections.load(Ordering::Relaxed)
+    }
+}
+
+/// Counts one up; true if `limit` (unless 0) is reached.
+fn count(counter: &AtomicU32, limit: u32) -> bool {
+    let now = counter.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+    limit > 0 && now >= limit
+}
+
+/// Writes only if needed: on the success path the cache line stays shared.
+fn clear(counter: &AtomicU32) {
+    if counter.load(Ordering::Relaxed) != 0 {
+        counter.store(0, Ordering::Relaxed);
+    }
+}

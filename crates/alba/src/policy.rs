@@ -1,0 +1,45 @@
+//! The algorithms: which candidate of a pool comes next. One file each.
+
+mod choices;
+mod least_request;
+mod peak_ewma;
+mod random;
+mod round_robin;
+
+use std::sync::atomic::AtomicU64;
+
+use crate::pool::{Pool, Slot};
+use crate::{Policy, Rng, Time};
+
+pub(crate) use peak_ewma::DEFAULT_DECAY;
+pub(crate) use peak_ewma::record_failure;
+
+/// What an algorithm sees for one pick. The pool is not empty.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    pub(crate) slots: &'a [Slot],
+    pub(crate) pool: &'a Pool,
+    /// Whose turn it is, shared by all threads and snapshots.
+    pub(crate) cursor: &'a AtomicU64,
+    pub(crate) now: Time,
+}
+
+impl<'a> Context<'a> {
+    /// The slot of a candidate.
+    fn slot(&self, candidate: usize) -> &'a Slot {
+        &self.slots[self.pool.position(candidate) as usize]
+    }
+}
+
+/// One draw: a candidate of the context's pool.
+pub(crate) fn draw(policy: &Policy, context: Context<'_>, rng: &mut Rng) -> usize {
+    match *policy {
+        Policy::RoundRobin => round_robin::draw(context, rng),
+        Policy::Random => random::draw(context, rng),
+        Policy::LeastRequest { choices } => least_request::draw(context, choices, rng),
+        Policy::PeakEwma {
+            decay,
+            default_latency,
+        } => peak_ewma::draw(context, decay, default_latency, rng),
+    }
+}

@@ -1,0 +1,22 @@
+//! Smooth weighted round robin.
+//!
+//! Envoy orders endpoints by an earliest-deadline-first queue per worker, nginx by scanning running weights;
+//! one needs a lock and the other a scan. Turning a wheel of weights by a golden-section stride needs one
+//! shared counter, keeps exact shares over every round, and spreads a heavy endpoint's turns between the
+//! others' (see [`crate::wheel`]). With equal weights it is plain round robin in the order of the list.
+
+use std::sync::atomic::Ordering;
+
+use super::Context;
+use crate::Rng;
+
+pub(super) fn draw(context: Context<'_>, rng: &mut Rng) -> usize {
+    let mut turn = context.cursor.fetch_add(1, Ordering::Relaxed);
+    if turn == 0 {
+        // Dispatchers that start together must not all start with the same endpoint (as in Envoy, which
+        // seeds its position too). Half the range is left to count in.
+        turn = (rng.u64() >> 1) | 1;
+        context.cursor.store(turn + 1, Ordering::Relaxed);
+    }
+    context.pool.wheel().turn(turn)
+}

@@ -1,0 +1,122 @@
+//! The endpoints that may be picked right now, packed.
+
+use std::sync::Arc;
+
+use crate::Rng;
+use crate::endpoint::EndpointState;
+use crate::wheel::Wheel;
+
+/// One position of a balancer's list, as the hot path needs it.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) state: Arc<EndpointState>,
+    /// At least 1.
+    pub(crate) weight: u32,
+}
+
+/// What health and ejection leave of a balancer's list, as of one epoch of its lineage.
+///
+/// Immutable: a change of health or ejection makes a new one, so that picks neither scan nor lock.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    epoch: u64,
+    /// Positions in the balancer's list that are picked among: the available ones, or all in panic.
+    candidates: Box<[u32]>,
+    /// The candidates' weights.
+    wheel: Wheel,
+    available: u32,
+    ejected: u32,
+    panicking: bool,
+}
+
+impl Pool {
+    /// `epoch` must have been read before this is called, so that what changes meanwhile makes it stale.
+    pub(crate) fn build(slots: &[Slot], min_health_percent: u32, epoch: u64) -> Self {
+        let len = slots.len() as u32;
+        let mut candidates: Vec<u32> = Vec::with_capacity(slots.len());
+        candidates
+            .extend((0..len).filter(|&position| slots[position as usize].state.is_available()));
+        let available = candidates.len() as u32;
+        let ejected = slots
+            .iter()
+            .filter(|slot| slot.state.outlier.is_ejected())
+            .count() as u32;
+        let panicking =
+            u64::from(available) * 100 < u64::from(min_health_percent.min(100)) * u64::from(len);
+        if panicking {
+            candidates.clear();
+            candidates.extend(0..len);
+        }
+        let wheel = Wheel::new(
+            candidates
+                .iter()
+                .map(|&position| slots[position as usize].weight),
+        );
+        Self {
+            epoch,
+            candidates: candidates.into(),
+            wheel,
+            available,
+            ejected,
+            panicking,
+        }
+    }
+
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    pub(crate) fn len(&self) -> u32 {
+        self.candidates.len() as u32
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.candidates.is_empty()
+    }
+
+    /// The position in the balancer's list of the `candidate`-th candidate.
+    pub(crate) fn position(&self, candidate: usize) -> u32 {
+        self.candidates[candidate]
+    }
+
+    /// Healthy and not ejected, whether or not in panic.
+    pub(crate) fn available(&self) -> u32 {
+        self.available
+    }
+
+    pub(crate) fn ejected(&self) -> u32 {
+        self.ejected
+    }
+
+    pub(crate) fn is_panicking(&self) -> bool {
+        self.panicking
+    }
+
+    pub(crate) fn wheel(&self) -> &Wheel {
+        &self.wheel
+    }
+
+    /// A candidate by weighted chance.
+    pub(crate) fn draw(&self, rng: &mut Rng) -> usize {
+        match &self.wheel {
+            Wheel::Even { .. } => rng.below(self.len()) as usize,
+            weighted => weighted.owner(rng.below_u64(weighted.places())),
+        }
+    }
+
+    /// A candidate other than `taken` by weighted chance; there must be another.
+    pub(crate) fn draw_other(&self, taken: usize, rng: &mut Rng) -> usize {
+        /// Enough for a miss to be rare unless one weight outweighs all others together.
+        const REDRAWS: usize = 4;
+        if let Wheel::Weighted { .. } = self.wheel {
+            for _ in 0..REDRAWS {
+                let other = self.draw(rng);
+                if other != taken {
+                    return other;
+                }
+            }
+        }
+        let other = rng.below(self.len() - 1) as usize;
+        if other >= taken { other + 1 } else { other }
+    }
+}
