@@ -1,2 +1,18 @@
-//! Placeholder.
-fn main() {}
+//! `dalbi`: a load balancer that serves Istio documents from a folder.
+
+mod cli;
+mod commands;
+mod logging;
+mod quantity;
+mod signals;
+mod upstream;
+
+use std::process::ExitCode;
+
+/// Small allocations per connection and header block are what a proxy does all day.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    cli::run()
+}

@@ -1,0 +1,198 @@
+//! `dalbi upstream`
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Args;
+use http::StatusCode;
+
+use crate::cli::Verdict;
+use crate::quantity;
+use crate::upstream::{self, Behaviour, Distribution, Listener, Upstream};
+
+const EXAMPLES: &str = "\
+Examples:
+  dalbi upstream --listen 127.0.0.1:9001 --name reviews-v1
+  dalbi upstream --listen 127.0.0.1:9001 --latency exp:10ms --concurrency 8 --queue 100
+  dalbi upstream --listen 127.0.0.1:9443 --tls-cert server.pem --tls-key server-key.pem
+  curl 'http://127.0.0.1:9001/any/path?status=503&delay=20ms'
+
+A request can ask for more, in its query or (as gRPC has none) in an `x-upstream` header:
+  status=503        answer with this status
+  delay=20ms        take this long instead of --latency
+  size=100KiB       answer with filler of this size
+  echo=body         stream the request's body back
+  header=NAME:VALUE add a header to the answer
+  hang              never answer
+  abort=head        break the connection before the answer's head
+  abort=1KiB        break the connection after this much of the answer's body
+  grpc-status=14    end a gRPC call with this status
+
+GET /healthz says 200, or 503 after `POST /healthz?healthy=false`. WebSocket messages and gRPC
+messages come back as they are. Every answer has `x-upstream-name` and `x-upstream-port`.";
+
+/// `dalbi upstream`
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// Address to listen on; may be given several times. Port 0 takes a free one, which is printed
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    listen: Vec<SocketAddr>,
+    /// Name that answers carry
+    #[arg(long, default_value = "upstream")]
+    name: String,
+    /// Time one request takes: `5ms`, `exp:MEAN`, `normal:MEAN,DEVIATION`, `pareto:MINIMUM,SHAPE` or
+    /// `uniform:FROM,TO`
+    #[arg(long, value_name = "DISTRIBUTION", default_value = "0")]
+    latency: Distribution,
+    /// Requests worked on at once; further ones wait in order [default: no limit]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    concurrency: Option<u32>,
+    /// Requests that may wait; further ones get 503 [default: no limit]
+    #[arg(long, value_name = "N", requires = "concurrency")]
+    queue: Option<u32>,
+    /// Share of requests that fail at once, and with which status: `0.02`, `2%` or `0.02:500`
+    #[arg(long, value_name = "SHARE[:STATUS]", default_value = "0")]
+    error_rate: ErrorRate,
+    /// Share of requests that are never answered and keep their place
+    #[arg(long, value_name = "SHARE", default_value = "0", value_parser = quantity::share)]
+    hang_rate: f64,
+    /// Answer with this much filler instead of the echo
+    #[arg(long, value_name = "SIZE", value_parser = quantity::size_bytes)]
+    body_size: Option<u64>,
+    /// Seed of every random draw
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// PEM certificate chain: serve TLS, offering h2 and HTTP/1.1
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// PEM private key
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+}
+
+/// A share of requests that fail, and the status they fail with.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct ErrorRate {
+    share: f64,
+    status: StatusCode,
+}
+
+impl std::str::FromStr for ErrorRate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (share, status) = text.split_once(':').unwrap_or((text, "503"));
+        let share = quantity::share(share).map_err(|error| error.to_string())?;
+        let status = status
+            .parse::<StatusCode>()
+            .ok()
+            .filter(|status| !status.is_informational());
+        Ok(Self {
+            share,
+            status: status
+                .ok_or_else(|| format!("`{text}` has no status from 200 to 999 after `:`"))?,
+        })
+    }
+}
+
+impl Arguments {
+    fn behaviour(&self) -> Behaviour {
+        Behaviour {
+            name: self.name.clone(),
+            latency: self.latency,
+            concurrency: self.concurrency.map(|slots| slots as usize),
+            queue: self.queue.map(|places| places as usize),
+            error_rate: self.error_rate.share,
+            error_status: self.error_rate.status,
+            hang_rate: self.hang_rate,
+            body_bytes: self.body_size,
+            seed: self.seed,
+        }
+    }
+}
+
+/// Serves until SIGINT or SIGTERM.
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("start a runtime")?;
+    runtime.block_on(serve(arguments))?;
+    Ok(Verdict::Good)
+}
+
+async fn serve(arguments: &Arguments) -> anyhow::Result<()> {
+    let tls = match (&arguments.tls_cert, &arguments.tls_key) {
+        (Some(certificate), Some(key)) => Some(upstream::tls_acceptor(certificate, key)?),
+        _ => None,
+    };
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let stopped = crate::signals::stopped()?;
+    let upstream = Arc::new(Upstream::new(arguments.behaviour()));
+    let mut listeners = Vec::new();
+    for &address in &arguments.listen {
+        listeners.push(
+            Listener::bind(address)
+                .await
+                .with_context(|| format!("listen on {address}"))?,
+        );
+    }
+    let mut stdout = io::stdout();
+    for listener in listeners {
+        // Tests and scripts read these lines, also for the port that was chosen.
+        writeln!(
+            stdout,
+            "upstream {} listening on {scheme}://{}",
+            arguments.name, listener.address
+        )?;
+        tokio::spawn(upstream::serve(
+            listener,
+            Arc::clone(&upstream),
+            tls.clone(),
+        ));
+    }
+    stdout.flush()?;
+    // A test server ends at once, as a crashed one would.
+    stopped.await;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_rates() {
+        let parsed: ErrorRate = "2%".parse().unwrap();
+        assert_eq!(
+            parsed,
+            ErrorRate {
+                share: 0.02,
+                status: StatusCode::SERVICE_UNAVAILABLE
+            }
+        );
+        let parsed: ErrorRate = "0.5:500".parse().unwrap();
+        assert_eq!(
+            parsed,
+            ErrorRate {
+                share: 0.5,
+                status: StatusCode::INTERNAL_SERVER_ERROR
+            }
+        );
+        assert!(
+            "2".parse::<ErrorRate>()
+                .unwrap_err()
+                .contains("is not a share")
+        );
+        assert!(
+            "0.5:teapot"
+                .parse::<ErrorRate>()
+                .unwrap_err()
+                .contains("no status")
+        );
+    }
+}
