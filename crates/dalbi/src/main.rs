@@ -2,6 +2,7 @@
 
 mod cli;
 mod commands;
+mod load;
 mod logging;
 mod quantity;
 mod signals;
