@@ -1,6 +1,5 @@
 //! The balancer: one immutable list of endpoints over shared state.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -32,6 +31,8 @@ pub struct Balancer {
     settings: Settings,
     endpoints: Box<[Endpoint]>,
     slots: Box<[Slot]>,
+    /// Positions in order of id.
+    by_id: Box<[u32]>,
     lineage: Arc<Lineage>,
     pool: ArcSwap<Pool>,
     /// Held while `pool` is packed anew.
@@ -70,40 +71,39 @@ impl Balancer {
             cursor: AtomicU64::new(0),
             ejecting: Mutex::new(()),
         };
-        Self::with_states(settings, endpoints, now, Arc::new(lineage), BTreeMap::new())
+        Self::build(settings, endpoints, now, Arc::new(lineage), |_| None)
     }
 
     /// A successor for a new list: endpoints whose id is in both keep their in-flight counts, estimates,
     /// health and ejection. Switching outlier detection off brings ejected endpoints back. Health that
     /// active checks set stays until [`set_health`](Self::set_health) says otherwise.
     pub fn apply(&self, settings: Settings, endpoints: &[Endpoint], now: Time) -> Self {
-        let known = self
-            .slots
-            .iter()
-            .map(|slot| (slot.state.id, Arc::clone(&slot.state)))
-            .collect();
-        Self::with_states(settings, endpoints, now, Arc::clone(&self.lineage), known)
+        Self::build(settings, endpoints, now, Arc::clone(&self.lineage), |id| {
+            self.state(id)
+        })
     }
 
-    fn with_states(
+    fn build<'a>(
         settings: Settings,
         endpoints: &[Endpoint],
         now: Time,
         lineage: Arc<Lineage>,
-        mut states: BTreeMap<EndpointId, Arc<EndpointState>>,
+        known: impl Fn(EndpointId) -> Option<&'a Arc<EndpointState>>,
     ) -> Self {
-        let slots: Box<[Slot]> = endpoints
+        let mut slots: Box<[Slot]> = endpoints
             .iter()
             .map(|endpoint| {
-                let state = states
-                    .entry(endpoint.id)
-                    .or_insert_with(|| Arc::new(EndpointState::new(endpoint.id, now)));
+                let state = known(endpoint.id).map_or_else(
+                    || Arc::new(EndpointState::new(endpoint.id, now)),
+                    Arc::clone,
+                );
                 Slot {
-                    state: Arc::clone(state),
+                    state,
                     weight: endpoint.weight.max(1),
                 }
             })
             .collect();
+        let by_id = sort_by_id(&mut slots);
         match &settings.outlier_detection {
             Some(outlier) => {
                 let due = now + outlier.interval.max(MIN_INTERVAL);
@@ -129,6 +129,7 @@ impl Balancer {
             settings,
             endpoints: endpoints.into(),
             slots,
+            by_id,
             lineage,
             pool: ArcSwap::from_pointee(pool),
             packing: Mutex::new(()),
@@ -304,6 +305,15 @@ impl Balancer {
         self.lineage.changed();
     }
 
+    fn state(&self, id: EndpointId) -> Option<&Arc<EndpointState>> {
+        let state = |position: u32| &self.slots[position as usize].state;
+        let found = self
+            .by_id
+            .binary_search_by_key(&id, |&position| state(position).id)
+            .ok()?;
+        Some(state(self.by_id[found]))
+    }
+
     /// The pool for a pick: if it is stale and another thread is already packing it, the stale one will do.
     fn pool(&self) -> Guard<Arc<Pool>> {
         let pool = self.pool.load();
@@ -338,6 +348,19 @@ impl Balancer {
             _ => policy::DEFAULT_DECAY,
         }
     }
+}
+
+/// Positions in order of id; positions of the same id are made to share one state.
+fn sort_by_id(slots: &mut [Slot]) -> Box<[u32]> {
+    let mut by_id: Box<[u32]> = (0..slots.len() as u32).collect();
+    by_id.sort_unstable_by_key(|&position| (slots[position as usize].state.id, position));
+    for pair in by_id.windows(2) {
+        let [first, second] = [pair[0] as usize, pair[1] as usize];
+        if slots[first].state.id == slots[second].state.id {
+            slots[second].state = Arc::clone(&slots[first].state);
+        }
+    }
+    by_id
 }
 
 /// Any candidate that was not tried, from a random start so that the search favours none.

@@ -115,3 +115,101 @@ fn pack(seconds: f64, stamp: u32) -> u64 {
 fn unpack(word: u64) -> (f64, u32) {
     (f64::from(f32::from_bits((word >> 32) as u32)), word as u32)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const DECAY: Duration = Duration::from_secs(10);
+
+    fn seconds(seconds: f64) -> Time {
+        Time::ZERO + Duration::from_secs_f64(seconds)
+    }
+
+    #[track_caller]
+    fn assert_close(actual: Option<f64>, expected: f64) {
+        let actual = actual.expect("a sample was taken");
+        assert!(
+            (actual - expected).abs() <= 1e-3 * expected,
+            "{actual} is not {expected}"
+        );
+    }
+
+    #[test]
+    fn nothing_is_known_before_the_first_sample() {
+        let average = AtomicPeakEwma::new();
+        assert_eq!(average.at(seconds(5.0), DECAY), None);
+        assert_eq!(average.last(), None);
+        average.record(0.25, seconds(5.0), DECAY);
+        assert_eq!(average.last(), Some(0.25));
+    }
+
+    #[test]
+    fn a_peak_counts_at_once_and_decays_by_time() {
+        let average = AtomicPeakEwma::new();
+        average.record(1.0, seconds(1.0), DECAY);
+        average.record(4.0, seconds(1.0), DECAY);
+        assert_close(average.at(seconds(1.0), DECAY), 4.0);
+        assert_close(average.at(seconds(11.0), DECAY), 4.0 / std::f64::consts::E);
+        average.record(0.0, seconds(11.0), DECAY);
+        assert_close(average.last(), 4.0 / std::f64::consts::E);
+    }
+
+    #[test]
+    fn late_samples_neither_raise_the_age_nor_lower_the_average() {
+        let average = AtomicPeakEwma::new();
+        average.record(2.0, seconds(100.0), DECAY);
+        average.record(1.0, seconds(90.0), DECAY);
+        assert_close(average.last(), 2.0);
+        assert_close(average.at(seconds(90.0), DECAY), 2.0);
+        assert_close(average.at(seconds(110.0), DECAY), 2.0 / std::f64::consts::E);
+    }
+
+    #[test]
+    fn a_month_of_silence_is_not_mistaken_for_a_late_sample() {
+        let average = AtomicPeakEwma::new();
+        average.record(5.0, seconds(1.0), DECAY);
+        let month = seconds(31.0 * 86_400.0);
+        assert_eq!(average.at(month, DECAY), Some(0.0));
+    }
+
+    #[test]
+    fn no_decay_time_is_not_a_division_by_zero() {
+        let average = AtomicPeakEwma::new();
+        average.record(1.0, seconds(1.0), Duration::ZERO);
+        let later = average.at(seconds(2.0), Duration::ZERO);
+        assert!(
+            later.is_some_and(|value| (0.0..1e-9).contains(&value)),
+            "{later:?}"
+        );
+    }
+
+    proptest! {
+        /// Against Linkerd's `add_peak`, spelled out in 64 bits. Moments are whole ticks: the rule jumps
+        /// where a sample equals the decayed average, so a rounded time could take the other branch.
+        #[test]
+        fn follows_the_rule(samples in prop::collection::vec((0.0_f64..2.0, 0_u64..5_000), 1..100)) {
+            let average = AtomicPeakEwma::new();
+            let (mut model, mut now) = (None::<f64>, Time::ZERO);
+            for (sample, ticks) in samples {
+                let wait = Duration::from_nanos(ticks << TICK_SHIFT);
+                now = now + wait;
+                average.record(sample, now, DECAY);
+                let keep = (-wait.as_secs_f64() / 10.0).exp();
+                model = Some(match model {
+                    Some(before) if before * keep >= sample => {
+                        before * keep + sample * (1.0 - keep)
+                    }
+                    _ => sample,
+                });
+                let (actual, expected) = (average.last().unwrap(), model.unwrap());
+                prop_assert!(
+                    (actual - expected).abs() <= 1e-5 * expected,
+                    "{} is not {}", actual, expected
+                );
+            }
+        }
+    }
+}
