@@ -253,3 +253,6 @@ fn chunk_line(buf: &[u8], limit: usize) -> Result<Option<(u64, usize)>, BodyErro
         _ => Err(BodyError::ChunkLine),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,9 +7,9 @@ use thiserror::Error;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Fault {
-    /// A line ends in LF without CR (RFC 9112 §2.2).
-    #[error("a line ends in a bare line feed; end every line with CRLF")]
-    BareLf,
+    /// A CR or LF that isn't part of a CRLF, where a line ends (RFC 9112 §2.2).
+    #[error("a line ends in a bare CR or LF; end every line with CRLF")]
+    LineEnd,
     /// More empty lines before the start line than RFC 9112 §2.2 can have meant.
     #[error("too many empty lines before the request line; at most 4 are skipped")]
     EmptyLines,

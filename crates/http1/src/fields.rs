@@ -73,7 +73,7 @@ impl<'b, 's> Fields<'b, 's> {
     /// Reads the `lines` that `httparse` found in `head`, which starts at the start line and ends with the empty line.
     pub(crate) fn read(head: &'b [u8], lines: &'s [Header<'b>]) -> Result<Self, Fault> {
         if !head.ends_with(b"\r\n") {
-            return Err(Fault::BareLf);
+            return Err(Fault::LineEnd);
         }
         let mut fields = Self {
             lines,
@@ -122,7 +122,7 @@ impl<'b, 's> Fields<'b, 's> {
         }
         match self.head.get(end..end + 2) {
             Some(b"\r\n") => Ok(()),
-            _ => Err(Fault::BareLf),
+            _ => Err(Fault::LineEnd),
         }
     }
 

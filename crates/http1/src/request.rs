@@ -97,7 +97,7 @@ impl<'b, 's> RequestHead<'b, 's> {
 
         let line_end = method.len() + " ".len() + target.len() + " HTTP/1.1".len();
         if unskipped.get(line_end..line_end + 2) != Some(b"\r\n") {
-            return Err(Fault::BareLf.into());
+            return Err(Fault::LineEnd.into());
         }
         let mut fields = Fields::read(&unskipped[..len], lines)?;
         if method == "CONNECT" {
@@ -291,7 +291,7 @@ fn skip_empty_lines(buf: &[u8]) -> Result<usize, Fault> {
     for _ in 0..=MAX_EMPTY_LINES {
         match buf[at..] {
             [b'\r', b'\n', ..] => at += 2,
-            [b'\n', ..] => return Err(Fault::BareLf),
+            [b'\n', ..] => return Err(Fault::LineEnd),
             _ => return Ok(at),
         }
     }
@@ -317,7 +317,7 @@ fn incomplete(head: &[u8], len: usize, limits: &Limits) -> Result<(), RequestErr
 
 pub(crate) fn check_line_ends(head: &[u8]) -> Result<(), Fault> {
     let bare = memchr::memchr_iter(b'\n', head).any(|at| at == 0 || head[at - 1] != b'\r');
-    if bare { Err(Fault::BareLf) } else { Ok(()) }
+    if bare { Err(Fault::LineEnd) } else { Ok(()) }
 }
 
 fn refusal(error: httparse::Error, head: &[u8], limits: &Limits) -> RequestError {
@@ -338,8 +338,12 @@ fn names_other_version(head: &[u8]) -> bool {
 
 pub(crate) fn fault_of(error: httparse::Error) -> Fault {
     match error {
-        httparse::Error::HeaderName | httparse::Error::NewLine => Fault::HeaderName,
+        httparse::Error::HeaderName => Fault::HeaderName,
         httparse::Error::HeaderValue => Fault::HeaderValue,
+        httparse::Error::NewLine => Fault::LineEnd,
         _ => Fault::StartLine,
     }
 }
+
+#[cfg(test)]
+mod tests;

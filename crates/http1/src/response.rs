@@ -216,3 +216,6 @@ impl<'b, 's> ResponseHead<'b, 's> {
         self.fields.write(out, keep);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -68,7 +68,7 @@ pub(crate) fn section(
     for (fields, end) in memchr::memchr_iter(b'\n', window).enumerate() {
         let line = window[start..end]
             .strip_suffix(b"\r")
-            .ok_or(BodyError::Trailers(Fault::BareLf))?;
+            .ok_or(BodyError::Trailers(Fault::LineEnd))?;
         start = end + 1;
         if line.is_empty() {
             return Ok(Some(start));
