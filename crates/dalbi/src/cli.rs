@@ -10,7 +10,9 @@ use crate::logging::LogOptions;
 
 const EXAMPLES: &str = "\
 Examples:
-  dalbi upstream --listen 127.0.0.1:9001 --name hello      a test server to send traffic to
+  dalbi check manifests/                                what is wrong with these documents?
+  dalbi explain manifests/ GET http://shop.example/cart  where does this request go, and why?
+  dalbi upstream --listen 127.0.0.1:9001 --name hello    a test server to send traffic to
 
 Exit codes:
   0  all went well
@@ -30,6 +32,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Say what is wrong with documents
+    Check(commands::check::Arguments),
+    /// Say where a request would go, and why not elsewhere
+    Explain(commands::explain::Arguments),
     /// Run a test server that echoes requests and can be made slow or flaky
     Upstream(commands::upstream::Arguments),
     /// Print a completion script for a shell
@@ -41,7 +47,14 @@ enum Command {
 pub(crate) enum Verdict {
     /// Nothing to complain of.
     Good,
+    /// The documents have errors, which have been told.
+    Findings,
 }
+
+/// The command line was well-formed, but asks for what cannot be.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub(crate) struct UsageError(pub(crate) anyhow::Error);
 
 /// Parses the command line, runs what it names and turns the result into an exit code.
 pub(crate) fn run() -> ExitCode {
@@ -49,16 +62,19 @@ pub(crate) fn run() -> ExitCode {
     let cli = Cli::parse();
     crate::logging::start(&cli.log);
     let result = match cli.command {
+        Command::Check(arguments) => commands::check::run(&arguments),
+        Command::Explain(arguments) => commands::explain::run(&arguments),
         Command::Upstream(arguments) => commands::upstream::run(&arguments),
         Command::Completions(arguments) => commands::completions::run(&arguments, Cli::command()),
     };
     match result {
         Ok(Verdict::Good) => ExitCode::SUCCESS,
+        Ok(Verdict::Findings) => ExitCode::from(1),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // Standard error may be closed as well; the exit code still tells.
             let _told = writeln!(io::stderr(), "error: {error:#}");
-            ExitCode::from(3)
+            ExitCode::from(if error.is::<UsageError>() { 2 } else { 3 })
         }
     }
 }

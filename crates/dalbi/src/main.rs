@@ -2,9 +2,12 @@
 
 mod cli;
 mod commands;
+mod documents;
+mod explain;
 mod load;
 mod logging;
 mod quantity;
+mod report;
 mod signals;
 mod upstream;
 

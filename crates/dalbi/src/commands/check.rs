@@ -1,0 +1,52 @@
+//! `dalbi check`
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::Args;
+use mesh::Severity;
+
+use super::LoadOptions;
+use crate::cli::Verdict;
+use crate::documents::Documents;
+use crate::report::{self, Format, Style};
+
+const EXAMPLES: &str = "\
+Examples:
+  dalbi check manifests/
+  dalbi check manifests/ --output sarif > dalbi.sarif
+
+Exit code 0: no errors; 1: errors (with --strict also warnings); 3: the folder cannot be read.";
+
+/// `dalbi check`
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// Folder with documents (every *.yaml, *.yml and *.json below it), or one file
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// How findings are written
+    #[arg(long, value_enum, default_value_t)]
+    output: Format,
+    /// Let warnings count as errors
+    #[arg(long)]
+    strict: bool,
+    #[command(flatten)]
+    load: LoadOptions,
+}
+
+/// Loads the folder and writes what was found to standard output.
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
+    let documents = Documents::load(&arguments.folder, &arguments.load.to_mesh())?;
+    let stdout = io::stdout();
+    let style = Style::of(&stdout);
+    let mut out = io::BufWriter::new(stdout.lock());
+    report::write(&documents, arguments.output, &mut out, style)?;
+    out.flush()?;
+    let warnings_count = arguments.strict && documents.count(Severity::Warning) > 0;
+    if documents.mesh.is_none() || warnings_count {
+        Ok(Verdict::Findings)
+    } else {
+        Ok(Verdict::Good)
+    }
+}
