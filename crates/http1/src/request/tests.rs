@@ -27,7 +27,7 @@ fn accepted<T>(bytes: impl AsRef<[u8]>, check: impl FnOnce(RequestHead<'_, '_>) 
 fn refused(bytes: impl AsRef<[u8]>, expected: impl Into<RequestError>) {
     let shown = String::from_utf8_lossy(bytes.as_ref()).into_owned();
     with(bytes.as_ref(), |parsed| {
-        assert_eq!(parsed.unwrap_err(), expected.into(), "{shown:?}")
+        assert_eq!(parsed.unwrap_err(), expected.into(), "{shown:?}");
     });
 }
 
@@ -80,7 +80,7 @@ fn waits_for_the_whole_head() {
     let bytes = b"\r\nGET /a HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n";
     for end in 0..bytes.len() {
         with(&bytes[..end], |parsed| {
-            assert!(matches!(parsed, Ok(None)), "{end}: {parsed:?}")
+            assert!(matches!(parsed, Ok(None)), "{end}: {parsed:?}");
         });
     }
     accepted(bytes, |head| assert_eq!(head.len(), bytes.len()));
@@ -92,7 +92,7 @@ fn skips_a_few_empty_lines() {
     let with_lines = |count: usize| "\r\n".repeat(count) + &get("");
     for count in 0..=4 {
         accepted(with_lines(count), |head| {
-            assert_eq!(head.len(), with_lines(count).len())
+            assert_eq!(head.len(), with_lines(count).len());
         });
     }
     refused(with_lines(5), Fault::EmptyLines);
@@ -173,7 +173,7 @@ fn refuses_odd_header_lines() {
     }
     let obs_text = [get("").trim_end().as_bytes(), b"\r\nX: \x80\xff\tz\r\n\r\n"].concat();
     accepted(obs_text, |head| {
-        assert_eq!(head.header("x"), Some(&b"\x80\xff\tz"[..]))
+        assert_eq!(head.header("x"), Some(&b"\x80\xff\tz"[..]));
     });
 }
 
@@ -202,7 +202,7 @@ fn refuses_odd_request_lines() {
     ] {
         let bytes = format!("{line}\r\nHost: a\r\n\r\n");
         with(bytes.as_bytes(), |parsed| {
-            assert_eq!(parsed.unwrap_err().status(), 400, "{line:?}")
+            assert_eq!(parsed.unwrap_err().status(), 400, "{line:?}");
         });
     }
     for version in ["HTTP/2.0", "HTTP/0.9", "HTTP/1.2", "HTTP/3", "HTTP/2"] {
@@ -311,7 +311,7 @@ fn reads_every_form_of_target() {
     }
     // Bytes that are not even UTF-8.
     with(b"GET /\xff HTTP/1.1\r\nHost: a\r\n\r\n", |parsed| {
-        assert_eq!(parsed.unwrap_err().status(), 400)
+        assert_eq!(parsed.unwrap_err().status(), 400);
     });
     refused(target("CONNECT", "a:443"), RequestError::ConnectRefused);
     refused(target("CONNECT", "/"), RequestError::ConnectRefused);
@@ -339,7 +339,7 @@ fn insists_on_one_good_host() {
             if host == "a\t" {
                 // Trailing whitespace isn't part of the value.
                 accepted(format!("{line}\r\nHost: {host}\r\n\r\n"), |head| {
-                    assert_eq!(head.authority(), "a")
+                    assert_eq!(head.authority(), "a");
                 });
             } else {
                 refused(format!("{line}\r\nHost: {host}\r\n\r\n"), Fault::Authority);
@@ -388,7 +388,7 @@ fn refuses_ambiguous_lengths() {
         ("18446744073709551615", u64::MAX),
     ] {
         accepted(get(&format!("Content-Length: {value}\r\n")), |head| {
-            assert_eq!(head.body(), Body::Length(length))
+            assert_eq!(head.body(), Body::Length(length));
         });
     }
     for both in [
@@ -412,7 +412,7 @@ fn refuses_ambiguous_lengths() {
 fn refuses_codings_but_chunked() {
     for value in ["chunked", "CHUNKED", "Chunked", "\tchunked "] {
         accepted(get(&format!("Transfer-Encoding:{value}\r\n")), |head| {
-            assert_eq!(head.body(), Body::Chunked)
+            assert_eq!(head.body(), Body::Chunked);
         });
     }
     for value in [
@@ -488,7 +488,7 @@ fn knows_when_the_connection_stays() {
     ] {
         let bytes = get(connection).replace("1.1", version);
         accepted(&bytes, |head| {
-            assert_eq!(head.keep_alive(), stays, "{bytes:?}")
+            assert_eq!(head.keep_alive(), stays, "{bytes:?}");
         });
     }
 }
@@ -597,7 +597,7 @@ fn keeps_what_is_of_this_connection() {
         assert!(out.is_empty());
     });
     accepted(get("TE: gzip\r\n"), |head| {
-        assert!(!head.accepts_trailers())
+        assert!(!head.accepts_trailers());
     });
 }
 

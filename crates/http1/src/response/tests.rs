@@ -96,7 +96,7 @@ fn reads_status_lines() {
         ("HTTP/1.1 200 Caf\u{e9}", 200, ""),
     ] {
         accepted(format!("{line}\r\n\r\n"), GET, |head| {
-            assert_eq!((head.status(), head.reason()), (status, reason), "{line:?}")
+            assert_eq!((head.status(), head.reason()), (status, reason), "{line:?}");
         });
     }
     for line in [
@@ -199,7 +199,7 @@ fn frames_bodies() {
         |head| assert!(head.keep_alive()),
     );
     accepted(old("Connection: keep-alive\r\n"), GET, |head| {
-        assert!(!head.keep_alive())
+        assert!(!head.keep_alive());
     });
 }
 
@@ -291,7 +291,7 @@ fn switches_protocols_only_when_asked() {
         ResponseError::UnexpectedUpgrade,
     );
     accepted(head(426, lines), GET, |head| {
-        assert_eq!(head.upgrade(), None)
+        assert_eq!(head.upgrade(), None);
     });
 }
 
