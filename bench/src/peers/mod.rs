@@ -57,9 +57,11 @@ impl Peer {
         }
     }
 
-    /// Whether it can do this kind of work at all: a relay knows neither TLS nor HTTP/2.
+    /// Whether its figures would mean something. A relay knows neither TLS nor HTTP/2, and it has
+    /// to open an upstream connection for each of a client's, so that it is no floor there.
     pub(crate) fn supports(self, workload: Workload) -> bool {
-        self != Self::Relay || !matches!(workload, Workload::Tls | Workload::Http2)
+        self != Self::Relay
+            || !matches!(workload, Workload::Close | Workload::Tls | Workload::Http2)
     }
 }
 
