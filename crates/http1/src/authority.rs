@@ -10,7 +10,8 @@ const MAX_BYTES: usize = 259;
 /// Stricter than RFC 3986: a name is made of letters, digits, `-`, `.`, `_` and `~` only. Percent-encoding and
 /// sub-delimiters occur in neither DNS names nor addresses, and `a%2eb` or `a,b` would be read differently by others.
 /// An empty host, an empty port and a user name are refused.
-pub(crate) fn parse(bytes: &[u8]) -> Option<&str> {
+#[must_use]
+pub fn parse_authority(bytes: &[u8]) -> Option<&str> {
     if bytes.len() > MAX_BYTES {
         return None;
     }
@@ -72,9 +73,9 @@ mod tests {
             "[::1]:443",
             "a:0",
         ] {
-            assert_eq!(parse(authority.as_bytes()), Some(authority));
+            assert_eq!(parse_authority(authority.as_bytes()), Some(authority));
         }
-        assert!(parse("a".repeat(259).as_bytes()).is_some());
+        assert!(parse_authority("a".repeat(259).as_bytes()).is_some());
     }
 
     #[test]
@@ -109,8 +110,8 @@ mod tests {
             "a;b",
             "a=b",
         ] {
-            assert_eq!(parse(authority.as_bytes()), None, "{authority}");
+            assert_eq!(parse_authority(authority.as_bytes()), None, "{authority}");
         }
-        assert!(parse("a".repeat(260).as_bytes()).is_none());
+        assert!(parse_authority("a".repeat(260).as_bytes()).is_none());
     }
 }

@@ -57,6 +57,7 @@ mod request;
 mod response;
 mod trailers;
 
+pub use authority::parse_authority;
 pub use body::Body;
 pub use decoder::{Decoder, Event, Step};
 pub use encode::{CHUNK_END, LAST_CHUNK, write_chunk_header};

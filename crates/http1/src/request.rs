@@ -2,7 +2,7 @@
 
 use httparse::Status;
 
-use crate::authority;
+use crate::authority::parse_authority;
 use crate::body::{Body, FramingError};
 use crate::error::{Fault, RequestError};
 use crate::fields::{Fields, Slots};
@@ -105,7 +105,7 @@ impl<'b, 's> RequestHead<'b, 's> {
         }
         let target = Target::parse(method, target)?;
         let host = fields.host.ok_or(Fault::HostMissing)?;
-        let host = authority::parse(host).ok_or(Fault::Authority)?;
+        let host = parse_authority(host).ok_or(Fault::Authority)?;
         let http_1_0 = version == Version::Http10;
         let body = match fields.framing.body(http_1_0) {
             Ok(body) => body.unwrap_or(Body::Empty),
@@ -276,7 +276,7 @@ impl<'b> Target<'b> {
             [b'?', ..] => return Err(Fault::TargetForm),
             _ => path,
         };
-        let authority = Some(authority::parse(authority.as_bytes()).ok_or(Fault::Authority)?);
+        let authority = Some(parse_authority(authority.as_bytes()).ok_or(Fault::Authority)?);
         Ok(Self {
             form: TargetForm::Absolute,
             scheme: Some(scheme),
