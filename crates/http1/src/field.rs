@@ -79,7 +79,7 @@ pub(crate) fn is_protected(name: &[u8]) -> bool {
 
 /// Fields that may not come as trailers, because they frame, route, authenticate or modify the message whose head
 /// has already been acted on (RFC 9110 §6.5.1). A trailer with such a name is dropped.
-const FORBIDDEN_TRAILERS: [&str; 33] = [
+const FORBIDDEN_TRAILERS: [&str; 36] = [
     "accept-encoding",
     "age",
     "authorization",
@@ -100,6 +100,9 @@ const FORBIDDEN_TRAILERS: [&str; 33] = [
     "location",
     "max-forwards",
     "pragma",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
     "range",
     "retry-after",
     "set-cookie",
@@ -115,7 +118,7 @@ const FORBIDDEN_TRAILERS: [&str; 33] = [
     "traceparent",
 ];
 
-const FORBIDDEN_TRAILER_PREFIXES: [&str; 4] = ["if-", "proxy-", "x-forwarded-", "x-envoy-"];
+const FORBIDDEN_TRAILER_PREFIXES: [&str; 3] = ["if-", "x-forwarded-", "x-envoy-"];
 
 pub(crate) fn is_forbidden_trailer(name: &[u8]) -> bool {
     FORBIDDEN_TRAILERS

@@ -90,7 +90,8 @@ pub(crate) fn read<'p>(
         items: Vec::new(),
     };
     let mut buf = Vec::new();
-    for piece in pieces {
+    // No bytes come from a socket only at its end.
+    for piece in pieces.into_iter().filter(|piece| !piece.is_empty()) {
         buf.extend_from_slice(piece);
         while let Some(consumed) = reader.step(&buf) {
             buf.drain(..consumed);
