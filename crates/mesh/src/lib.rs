@@ -1,10 +1,15 @@
 //! Istio documents in, one validated [`Mesh`] out, and the route that each request takes through it.
 
+mod decode;
 mod diagnostics;
+mod documents;
 mod hosts;
+mod link;
 mod load;
 mod model;
+mod protocol;
 mod route;
+mod yaml;
 
 pub use diagnostics::{Diagnostic, Severity, Source};
 pub use hosts::{HostMatch, HostTable};

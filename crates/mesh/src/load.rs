@@ -1,12 +1,17 @@
 //! From document texts to a mesh.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::diagnostics::{Diagnostic, Source};
+use crate::decode::Report;
+use crate::diagnostics::{Diagnostic, Severity, Source, by_place};
+use crate::documents::{self, Document};
+use crate::link;
 use crate::model::Mesh;
+use crate::yaml::{self, Parsed};
 
 /// One document file's text.
 #[derive(Debug, Clone)]
@@ -69,11 +74,46 @@ pub struct IgnoredKind {
 }
 
 /// Reads documents into a mesh. All errors are found at once; with any, there is no mesh.
+///
+/// The order of the files, and of documents in them, makes no difference to the mesh.
 pub fn load(files: &[SourceFile], options: &Options) -> Loaded {
-    let (_, _) = (files, options);
+    let report = Report::default();
+    let mut summary = Summary::default();
+    let texts = files.iter().map(|file| {
+        (
+            Arc::<Path>::from(file.path.as_path()),
+            yaml::documents(&file.text),
+        )
+    });
+    let trees: Vec<Document<'_>> = texts
+        .flat_map(|(file, parsed)| numbered(&file, parsed))
+        .collect();
+    let documents = documents::read(&trees, options, &report, &mut summary);
+    let mesh = link::link(&trees, &documents, options, &report);
+    drop(documents);
+    drop(trees);
+    let mut diagnostics = report.into_diagnostics();
+    diagnostics.sort_by(by_place);
+    // The same rule may be linked for several listeners.
+    diagnostics.dedup();
+    let failed = diagnostics
+        .iter()
+        .any(|diagnostic| diagnostic.severity == Severity::Error);
     Loaded {
-        mesh: Some(Mesh::default()),
-        diagnostics: Vec::new(),
-        summary: Summary::default(),
+        mesh: (!failed).then_some(mesh),
+        diagnostics,
+        summary,
     }
+}
+
+fn numbered<'t>(file: &Arc<Path>, parsed: Vec<Parsed<'t>>) -> Vec<Document<'t>> {
+    let documents = (1..).zip(parsed);
+    documents
+        .map(|(number, Parsed { root, errors })| Document {
+            file: Arc::clone(file),
+            number,
+            root,
+            errors,
+        })
+        .collect()
 }

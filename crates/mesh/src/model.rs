@@ -131,7 +131,8 @@ pub struct CertificateSource {
 /// PEM text: in a file (reloaded when it changes) or from a `Secret` document.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Pem {
-    /// A file, relative to the folder of its document unless absolute.
+    /// A file. A relative name in a document has been joined to the document's folder as it was named to
+    /// [`crate::load`].
     File(PathBuf),
     /// The text itself. Never printed.
     Inline(Arc<[u8]>),

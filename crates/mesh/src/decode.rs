@@ -1,0 +1,383 @@
+//! From nodes to values, noting every mistake instead of stopping at the first.
+//!
+//! A decoder returns `None` only after it has reported why. [`Fields`] is how objects are read: each field is
+//! named once, and [`Fields::finish`] reports the ones that nobody named.
+
+mod scalars;
+
+use std::cell::RefCell;
+use std::ops::Deref;
+use std::path::Path;
+use std::sync::Arc;
+
+pub(crate) use scalars::*;
+
+use crate::diagnostics::{Diagnostic, Severity, Source};
+use crate::yaml::{Entry, Node, Place, Value, push_key};
+
+/// Collects findings.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    diagnostics: RefCell<Vec<Diagnostic>>,
+}
+
+impl Report {
+    pub(crate) fn add(&self, diagnostic: Diagnostic) {
+        self.diagnostics.borrow_mut().push(diagnostic);
+    }
+
+    pub(crate) fn into_diagnostics(self) -> Vec<Diagnostic> {
+        self.diagnostics.into_inner()
+    }
+}
+
+/// The document being read, for places and paths in findings.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Context<'d> {
+    pub(crate) file: &'d Arc<Path>,
+    pub(crate) document: u32,
+    pub(crate) root: &'d Node<'d>,
+    /// `VirtualService default/reviews`.
+    pub(crate) object: &'d str,
+    pub(crate) report: &'d Report,
+}
+
+/// A value and where it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Located<T> {
+    pub(crate) value: T,
+    pub(crate) place: Place,
+}
+
+impl<T> Deref for Located<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+/// A finding about to be reported; `help` and `code` can be added.
+#[must_use]
+pub(crate) struct Finding {
+    severity: Severity,
+    code: Option<&'static str>,
+    message: String,
+    help: Option<String>,
+}
+
+impl Finding {
+    pub(crate) fn error(message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Error,
+            code: None,
+            message: message.into(),
+            help: None,
+        }
+    }
+
+    pub(crate) fn warning(message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Warning,
+            ..Self::error(message)
+        }
+    }
+
+    pub(crate) fn code(self, code: &'static str) -> Self {
+        Self {
+            code: Some(code),
+            ..self
+        }
+    }
+
+    pub(crate) fn help(self, help: impl Into<String>) -> Self {
+        Self {
+            help: Some(help.into()),
+            ..self
+        }
+    }
+
+    pub(crate) fn maybe_help(self, help: Option<String>) -> Self {
+        Self { help, ..self }
+    }
+}
+
+impl<'d> Context<'d> {
+    /// Reports a finding about the value at `place`.
+    pub(crate) fn report(&self, place: Place, finding: Finding) {
+        self.report_below(place, None, place, finding);
+    }
+
+    pub(crate) fn error(&self, place: Place, message: impl Into<String>) {
+        self.report(place, Finding::error(message));
+    }
+
+    pub(crate) fn warning(&self, place: Place, message: impl Into<String>) {
+        self.report(place, Finding::warning(message));
+    }
+
+    /// Reports a finding about `key` of the object at `parent`, which need not be there.
+    fn report_below(&self, parent: Place, key: Option<&str>, place: Place, finding: Finding) {
+        let mut field = String::new();
+        self.root.path_to(parent, &mut field);
+        if let Some(key) = key {
+            push_key(&mut field, key);
+        }
+        let Finding {
+            severity,
+            code,
+            message,
+            help,
+        } = finding;
+        let source = self.source(place);
+        let object = self.object.to_owned();
+        self.report.add(Diagnostic {
+            severity,
+            code,
+            source,
+            object,
+            field,
+            message,
+            help,
+        });
+    }
+
+    pub(crate) fn source(&self, place: Place) -> Source {
+        Source {
+            file: Arc::clone(self.file),
+            line: place.line,
+            column: place.column,
+            document: self.document,
+        }
+    }
+}
+
+/// An object being read field by field.
+pub(crate) struct Fields<'d> {
+    pub(crate) context: Context<'d>,
+    pub(crate) place: Place,
+    entries: &'d [Entry<'d>],
+    known: Vec<&'static str>,
+}
+
+/// Why a field of Istio's or Kubernetes' API is not read, for the tables in the decoders.
+pub(crate) type NotServed = (&'static str, &'static str);
+
+impl<'d> Fields<'d> {
+    /// Begins to read an object.
+    pub(crate) fn of(node: &'d Node<'d>, context: Context<'d>) -> Option<Self> {
+        let entries = match &node.value {
+            Value::Mapping(entries) => entries.as_slice(),
+            Value::Null => &[],
+            _ => {
+                context.error(
+                    node.place,
+                    format!("must be an object, but is {}", kind_of(node)),
+                );
+                return None;
+            }
+        };
+        Some(Self {
+            context,
+            place: node.place,
+            entries,
+            known: Vec::new(),
+        })
+    }
+
+    /// The node of a field; `null` counts as absent, as in protobuf's JSON.
+    pub(crate) fn node(&mut self, name: &'static str) -> Option<&'d Node<'d>> {
+        self.known.push(name);
+        let entry = self.entries.iter().find(|entry| entry.key == name)?;
+        (!matches!(entry.value.value, Value::Null)).then_some(&entry.value)
+    }
+
+    /// Whether the field was written at all, be it as `null`.
+    pub(crate) fn is_written(&self, name: &str) -> bool {
+        self.entries.iter().any(|entry| entry.key == name)
+    }
+
+    pub(crate) fn optional<T>(
+        &mut self,
+        name: &'static str,
+        decode: impl Decode<'d, T>,
+    ) -> Option<T> {
+        let node = self.node(name)?;
+        decode(node, self.context)
+    }
+
+    /// As [`Self::optional`], but its absence is an error.
+    pub(crate) fn required<T>(
+        &mut self,
+        name: &'static str,
+        decode: impl Decode<'d, T>,
+    ) -> Option<T> {
+        match self.node(name) {
+            Some(node) => decode(node, self.context),
+            None => {
+                self.error_at(name, "is required");
+                None
+            }
+        }
+    }
+
+    /// The items of a list; absent is empty. Items that can't be decoded are reported and left out.
+    pub(crate) fn list<T>(&mut self, name: &'static str, decode: impl Decode<'d, T>) -> Vec<T> {
+        self.optional(name, list_of(decode)).unwrap_or_default()
+    }
+
+    /// Reports each field of the table that is written as "not served yet".
+    pub(crate) fn not_served(&mut self, table: &[NotServed]) {
+        for &(name, consequence) in table {
+            if let Some(node) = self.node(name) {
+                let finding =
+                    Finding::warning(format!("`{name}` is not served yet: {consequence}"));
+                self.context
+                    .report_below(self.place, Some(name), node.place, finding);
+            }
+        }
+    }
+
+    /// Fields that have no bearing on what is served.
+    pub(crate) fn accept(&mut self, names: &[&'static str]) {
+        self.known.extend_from_slice(names);
+    }
+
+    /// Reports an error about a field, at its place if it is there.
+    pub(crate) fn error_at(&self, name: &str, message: impl Into<String>) {
+        self.report_at(name, Finding::error(message));
+    }
+
+    pub(crate) fn report_at(&self, name: &str, finding: Finding) {
+        let entry = self.entries.iter().find(|entry| entry.key == name);
+        let place = entry.map_or(self.place, |entry| entry.key_place);
+        self.context
+            .report_below(self.place, Some(name), place, finding);
+    }
+
+    /// Reports an error about the whole object.
+    pub(crate) fn error(&self, message: impl Into<String>) {
+        self.context.error(self.place, message);
+    }
+
+    /// Reports fields that nobody asked for.
+    pub(crate) fn finish(self) {
+        for entry in self.entries {
+            if !self.known.iter().any(|name| *name == entry.key) {
+                let finding = Finding::error(format!("unknown field `{}`", entry.key));
+                let finding =
+                    finding.maybe_help(did_you_mean(&entry.key, self.known.iter().copied()));
+                self.context
+                    .report_below(self.place, Some(&entry.key), entry.key_place, finding);
+            }
+        }
+    }
+}
+
+/// Reads a value, reporting why where it can't.
+pub(crate) trait Decode<'d, T>: Fn(&'d Node<'d>, Context<'d>) -> Option<T> {}
+
+impl<'d, T, F: Fn(&'d Node<'d>, Context<'d>) -> Option<T>> Decode<'d, T> for F {}
+
+/// A list of what `decode` reads.
+pub(crate) fn list_of<'d, T>(decode: impl Decode<'d, T>) -> impl Decode<'d, Vec<T>> {
+    move |node, context| {
+        let Value::Sequence(items) = &node.value else {
+            context.error(
+                node.place,
+                format!("must be a list, but is {}", kind_of(node)),
+            );
+            return None;
+        };
+        Some(
+            items
+                .iter()
+                .filter_map(|item| decode(item, context))
+                .collect(),
+        )
+    }
+}
+
+/// Pairs of an object with free keys, in order of the keys.
+pub(crate) fn map_of<'d, T>(decode: impl Decode<'d, T>) -> impl Decode<'d, Vec<(&'d str, T)>> {
+    move |node, context| {
+        let entries = Fields::of(node, context)?.entries;
+        let mut pairs: Vec<_> = entries
+            .iter()
+            .filter_map(|entry| Some((&*entry.key, decode(&entry.value, context)?)))
+            .collect();
+        pairs.sort_by_key(|(key, _)| *key);
+        Some(pairs)
+    }
+}
+
+/// What `decode` reads, with its place.
+pub(crate) fn located<'d, T>(decode: impl Decode<'d, T>) -> impl Decode<'d, Located<T>> {
+    move |node, context| {
+        Some(Located {
+            value: decode(node, context)?,
+            place: node.place,
+        })
+    }
+}
+
+/// "did you mean `subset`?", if one of the names is near.
+pub(crate) fn did_you_mean<'n>(
+    written: &str,
+    names: impl IntoIterator<Item = &'n str>,
+) -> Option<String> {
+    let folded = |name: &str| name.replace(['_', '-'], "").to_ascii_lowercase();
+    let written = folded(written);
+    let limit = (written.len() / 3).clamp(1, 3);
+    let nearest = names
+        .into_iter()
+        .map(|name| (edit_distance(&written, &folded(name)), name))
+        .min();
+    nearest
+        .filter(|(distance, _)| *distance <= limit)
+        .map(|(_, name)| format!("did you mean `{name}`?"))
+}
+
+/// Insertions, deletions, replacements and swaps of neighbours (optimal string alignment).
+fn edit_distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) =
+        (a.chars().take(64).collect(), b.chars().take(64).collect());
+    let mut before: Vec<usize> = Vec::new();
+    let mut above: Vec<usize> = (0..=b.len()).collect();
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let replaced = above[j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut best = replaced.min(above[j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(before[j - 2] + 1);
+            }
+            row.push(best);
+        }
+        before = std::mem::replace(&mut above, row);
+    }
+    above[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_names_are_offered_and_far_ones_are_not() {
+        let names = ["retries", "timeout", "rewrite", "perTryTimeout"];
+        assert_eq!(
+            did_you_mean("retrys", names).as_deref(),
+            Some("did you mean `retries`?")
+        );
+        assert_eq!(
+            did_you_mean("per_try_timeout", names).as_deref(),
+            Some("did you mean `perTryTimeout`?")
+        );
+        assert_eq!(
+            did_you_mean("tiemout", names).as_deref(),
+            Some("did you mean `timeout`?")
+        );
+        assert_eq!(did_you_mean("weight", names), None);
+    }
+}

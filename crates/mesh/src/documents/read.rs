@@ -1,0 +1,291 @@
+//! Which kind a document is, and what becomes of it.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::decode::{Fields, Finding, did_you_mean, list_of};
+use crate::load::{IgnoredKind, Options, Summary};
+
+/// Istio's kinds that say something about traffic or access which is not served yet.
+const NOT_SERVED: &[(&str, &str)] = &[
+    ("networking.istio.io", "Sidecar"),
+    ("networking.istio.io", "EnvoyFilter"),
+    ("networking.istio.io", "ProxyConfig"),
+    ("networking.istio.io", "WorkloadGroup"),
+    ("security.istio.io", "AuthorizationPolicy"),
+    ("security.istio.io", "PeerAuthentication"),
+    ("security.istio.io", "RequestAuthentication"),
+    ("telemetry.istio.io", "Telemetry"),
+    ("extensions.istio.io", "WasmPlugin"),
+];
+
+const NETWORKING: &str = "networking.istio.io";
+const NETWORKING_VERSIONS: &[&str] = &["v1", "v1beta1", "v1alpha3"];
+
+/// Kinds of `networking.istio.io` that are served.
+const NETWORKING_KINDS: &[&str] = &[
+    "Gateway",
+    "VirtualService",
+    "DestinationRule",
+    "ServiceEntry",
+    "WorkloadEntry",
+];
+
+/// Reads all documents. Findings go to the report, objects that could be read to the result.
+pub(crate) fn read<'t>(
+    documents: &'t [Document<'t>],
+    options: &Options,
+    report: &'t Report,
+    summary: &mut Summary,
+) -> Documents {
+    let mut reader = Reader {
+        options,
+        found: Documents::default(),
+        summary,
+        identities: BTreeMap::new(),
+    };
+    for (position, document) in documents.iter().enumerate() {
+        // The root stands for the document where there is no tree to point into.
+        let empty = Node {
+            place: crate::yaml::Place::default(),
+            value: crate::yaml::Value::Null,
+        };
+        for error in &document.errors {
+            let root = document.root.as_ref().unwrap_or(&empty);
+            let context = Context {
+                file: &document.file,
+                document: document.number,
+                root,
+                object: "",
+                report,
+            };
+            context.error(error.place, error.message.clone());
+        }
+        if let Some(root) = &document.root {
+            let context = Context {
+                file: &document.file,
+                document: document.number,
+                root,
+                object: "",
+                report,
+            };
+            reader.object(root, context, position);
+        }
+    }
+    reader.found.sort();
+    reader.found
+}
+
+struct Reader<'r> {
+    options: &'r Options,
+    found: Documents,
+    summary: &'r mut Summary,
+    /// Kind, namespace and name to the first place.
+    identities: BTreeMap<String, crate::diagnostics::Source>,
+}
+
+impl Reader<'_> {
+    fn object(&mut self, node: &Node<'_>, context: Context<'_>, document: usize) {
+        let text = |key| node.get(key).and_then(Node::text).unwrap_or_default();
+        let (api_version, kind) = (text("apiVersion"), text("kind"));
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        if kind.is_empty() && group != NETWORKING {
+            self.ignore("no kind".to_owned(), context, node);
+            return;
+        }
+        match (group, kind) {
+            ("", "List") => {
+                let items = node
+                    .get("items")
+                    .and_then(|items| list_of(|item, _| Some(item))(items, context));
+                for item in items.unwrap_or_default() {
+                    self.object(item, context, document);
+                }
+                return;
+            }
+            (NETWORKING, kind) if NETWORKING_KINDS.contains(&kind) => {
+                if !NETWORKING_VERSIONS.contains(&version) {
+                    let known = NETWORKING_VERSIONS.join(", ");
+                    context.error(
+                        node.place,
+                        format!("{kind} has version `{version}`; known versions are {known}"),
+                    );
+                    return;
+                }
+            }
+            ("" | "discovery.k8s.io" | "dalbi.io", _) => {}
+            _ if NOT_SERVED.contains(&(group, kind)) => {
+                let finding = Finding::warning(format!(
+                    "{kind} is not served yet: the document has no effect"
+                ));
+                context.report(node.place, finding);
+                self.ignore(format!("{api_version} {kind}"), context, node);
+                return;
+            }
+            (NETWORKING, kind) => {
+                let served = NETWORKING_KINDS.iter().copied();
+                let finding = Finding::error(format!("{NETWORKING} has no kind `{kind}`"));
+                context.report(node.place, finding.maybe_help(did_you_mean(kind, served)));
+                return;
+            }
+            _ => {
+                self.ignore_foreign(group, kind, api_version, context, node);
+                return;
+            }
+        }
+        let known = self.known_kind((group, version, kind), node, context, document);
+        if known.is_none() {
+            self.ignore_foreign(group, kind, api_version, context, node);
+        }
+    }
+
+    /// Reads an object of a kind that matters; `None` for others.
+    fn known_kind(
+        &mut self,
+        (group, version, kind): (&str, &str, &str),
+        node: &Node<'_>,
+        context: Context<'_>,
+        document: usize,
+    ) -> Option<()> {
+        // One line per kind: its name, where its objects go, and how its `spec` (or whole body) is read.
+        macro_rules! read {
+            ($list:ident, $decode:path) => {{
+                let read = self.read(kind, node, context, document, $decode);
+                self.found.$list.extend(read);
+            }};
+        }
+        match (group, version, kind) {
+            (NETWORKING, _, "Gateway") => read!(gateways, gateway::decode),
+            (NETWORKING, _, "VirtualService") => read!(virtual_services, virtual_service::decode),
+            (NETWORKING, _, "DestinationRule") => {
+                read!(destination_rules, destination_rule::decode);
+            }
+            (NETWORKING, _, "ServiceEntry") => read!(service_entries, service_entry::decode),
+            (NETWORKING, _, "WorkloadEntry") => read!(workload_entries, workload::decode_entry),
+            ("", "v1", "Service") => read!(services, service::decode),
+            ("", "v1", "Endpoints") => read!(endpoint_slices, endpoint_slice::decode_endpoints),
+            ("", "v1", "Pod") => read!(pods, pod::decode),
+            ("", "v1", "Secret") => read!(secrets, secret::decode),
+            ("discovery.k8s.io", "v1" | "v1beta1", "EndpointSlice") => {
+                read!(endpoint_slices, endpoint_slice::decode);
+            }
+            ("dalbi.io", "v1alpha1", "HealthCheckPolicy") => {
+                read!(health_check_policies, health_check_policy::decode);
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn read<T>(
+        &mut self,
+        kind: &str,
+        node: &Node<'_>,
+        context: Context<'_>,
+        document: usize,
+        decode: impl Fn(&mut Fields<'_>) -> Option<T>,
+    ) -> Option<Object<T>> {
+        // The name is part of every finding, so it is looked up before anything is judged.
+        let metadata = node.get("metadata");
+        let of = |key| {
+            metadata
+                .and_then(|metadata| metadata.get(key))
+                .and_then(Node::text)
+        };
+        let namespace = of("namespace").unwrap_or(&self.options.default_namespace);
+        let label = format!("{kind} {namespace}/{}", of("name").unwrap_or_default());
+        let context = Context {
+            object: &label,
+            ..context
+        };
+        let mut fields = Fields::of(node, context)?;
+        fields.accept(&["apiVersion", "kind", "status"]);
+        let meta = Metadata::decode(
+            &mut fields,
+            kind,
+            &self.options.default_namespace,
+            document,
+            node.place,
+        );
+        let spec = decode(&mut fields);
+        fields.finish();
+        let meta = meta?;
+        let here = context.source(node.place);
+        if let Some(first) = self.identities.insert(meta.label.clone(), here) {
+            let finding = Finding::error(format!("{} is already defined at {first}", meta.label));
+            context.report(
+                node.place,
+                finding.help("remove one of the two, or give it another name"),
+            );
+            self.identities.insert(meta.label.clone(), first);
+        }
+        *self.summary.loaded.entry(kind.to_owned()).or_default() += 1;
+        Some(Object { meta, spec: spec? })
+    }
+
+    /// A kind of somebody else, unless it looks like one of ours with a mistake in its `apiVersion`.
+    fn ignore_foreign(
+        &mut self,
+        group: &str,
+        kind: &str,
+        api_version: &str,
+        context: Context<'_>,
+        node: &Node<'_>,
+    ) {
+        let ours = NETWORKING_KINDS.contains(&kind) && kind != "Gateway";
+        if ours && (group.is_empty() || group.ends_with("istio.io")) {
+            let finding = Finding::error(format!("{kind} has apiVersion `{api_version}`"));
+            context.report(
+                node.place,
+                finding.help(format!("write `apiVersion: {NETWORKING}/v1`")),
+            );
+            return;
+        }
+        if group == "dalbi.io" {
+            let finding = Finding::error(format!(
+                "dalbi.io has no kind `{kind}` in version `{api_version}`"
+            ));
+            let finding =
+                finding.help("write `apiVersion: dalbi.io/v1alpha1` and `kind: HealthCheckPolicy`");
+            context.report(node.place, finding);
+            return;
+        }
+        self.ignore(
+            format!("{api_version} {kind}").trim().to_owned(),
+            context,
+            node,
+        );
+    }
+
+    fn ignore(&mut self, kind: String, context: Context<'_>, node: &Node<'_>) {
+        let first = context.source(node.place);
+        let seen = self
+            .summary
+            .ignored
+            .entry(kind)
+            .or_insert(IgnoredKind { count: 0, first });
+        seen.count += 1;
+    }
+}
+
+impl Documents {
+    /// So that nothing depends on which file a document stands in.
+    fn sort(&mut self) {
+        fn by_age<T>(objects: &mut [Object<T>]) {
+            objects.sort_by_cached_key(|object| {
+                let (undated, created, name) = object.meta.order();
+                (undated, created.map(str::to_owned), name)
+            });
+        }
+        by_age(&mut self.gateways);
+        by_age(&mut self.virtual_services);
+        by_age(&mut self.destination_rules);
+        by_age(&mut self.service_entries);
+        by_age(&mut self.workload_entries);
+        by_age(&mut self.services);
+        by_age(&mut self.endpoint_slices);
+        by_age(&mut self.pods);
+        by_age(&mut self.secrets);
+        by_age(&mut self.health_check_policies);
+    }
+}

@@ -1,0 +1,169 @@
+//! `http[].match`.
+
+use crate::decode::{
+    Context, Fields, Finding, NotServed, boolean, list_of, map_of, owned, port, string, string_map,
+};
+use crate::route::{HeaderMatch, Pattern, QueryMatch, RequestMatch, StringMatch, UriMatch};
+use crate::yaml::{Node, Value};
+
+/// One entry of `match`.
+#[derive(Debug)]
+pub(crate) struct MatchEntry {
+    /// Only on these gateways; empty is all of the VirtualService's.
+    pub(crate) gateways: Vec<String>,
+    /// Only on this listener's (or mesh service's) port.
+    pub(crate) port: Option<u16>,
+    /// What the request must look like.
+    pub(crate) request: RequestMatch,
+    /// False for an entry with a condition that can't be tested: taking it as fulfilled would let in requests
+    /// that the rule is not for.
+    pub(crate) can_match: bool,
+}
+
+const NEVER_MATCHES: &str = "the match entry never matches";
+
+const NOT_SERVED: &[NotServed] = &[
+    ("sourceLabels", NEVER_MATCHES),
+    ("sourceNamespace", NEVER_MATCHES),
+];
+
+pub(super) fn decode<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<MatchEntry> {
+    let mut fields = Fields::of(node, context)?;
+    let ignore_case = fields.optional("ignoreUriCase", boolean).unwrap_or(false);
+    let request = RequestMatch {
+        name: fields.optional("name", owned),
+        uri: fields
+            .optional("uri", string_match)
+            .map(|matcher| UriMatch {
+                matcher,
+                ignore_case,
+            }),
+        scheme: fields.optional("scheme", string_match),
+        method: fields.optional("method", string_match),
+        authority: fields.optional("authority", string_match),
+        headers: headers(&mut fields),
+        query_params: query_params(&mut fields),
+    };
+    let gateways = fields
+        .optional("gateways", list_of(string))
+        .unwrap_or_default();
+    let port = fields.optional("port", port);
+    let mut can_match = true;
+    let source_labels = fields
+        .optional("sourceLabels", string_map)
+        .unwrap_or_default();
+    can_match &= source_labels.is_empty();
+    can_match &= fields
+        .optional("sourceNamespace", string)
+        .unwrap_or_default()
+        .is_empty();
+    if !can_match {
+        fields.not_served(NOT_SERVED);
+    }
+    if request
+        .headers
+        .iter()
+        .any(|header| header.name.starts_with('@'))
+    {
+        let message = format!("`@request.auth.claims` is not served yet: {NEVER_MATCHES}");
+        fields.report_at("headers", Finding::warning(message));
+        can_match = false;
+    }
+    // A name for statistics only.
+    fields.accept(&["statPrefix"]);
+    fields.finish();
+    let gateways = gateways.into_iter().map(str::to_owned).collect();
+    Some(MatchEntry {
+        gateways,
+        port,
+        request,
+        can_match,
+    })
+}
+
+fn headers(fields: &mut Fields<'_>) -> Vec<HeaderMatch> {
+    let mut headers = Vec::new();
+    for (field, invert) in [("headers", false), ("withoutHeaders", true)] {
+        for (name, matcher) in fields
+            .optional(field, map_of(present_or_match))
+            .unwrap_or_default()
+        {
+            let name = name.to_ascii_lowercase();
+            if name.is_empty() {
+                fields.error_at(field, "header name must not be empty");
+            }
+            headers.push(HeaderMatch {
+                name,
+                matcher,
+                invert,
+            });
+        }
+    }
+    headers
+}
+
+fn query_params(fields: &mut Fields<'_>) -> Vec<QueryMatch> {
+    let pairs = fields
+        .optional("queryParams", map_of(present_or_match))
+        .unwrap_or_default();
+    pairs
+        .into_iter()
+        .map(|(name, matcher)| QueryMatch {
+            name: name.to_owned(),
+            matcher,
+        })
+        .collect()
+}
+
+fn present_or_match<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<StringMatch> {
+    if matches!(node.value, Value::Null) {
+        let finding = Finding::error("must not be null");
+        context.report(
+            node.place,
+            finding.help("write `{}` to ask only that it is there"),
+        );
+        return None;
+    }
+    string_match(node, context)
+}
+
+/// `exact`, `prefix` or `regex`; none of them asks only that there is a value.
+pub(super) fn string_match<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<StringMatch> {
+    let mut fields = Fields::of(node, context)?;
+    let written = ["exact", "prefix", "regex"]
+        .iter()
+        .filter(|name| fields.is_written(name))
+        .count();
+    if written > 1 {
+        fields.error("only one of `exact`, `prefix` and `regex` can be set");
+    }
+    let is_written = written > 0;
+    let exact = fields
+        .optional("exact", string)
+        .map(|text| StringMatch::Exact(text.into()));
+    let prefix = fields
+        .optional("prefix", string)
+        .map(|text| StringMatch::Prefix(text.into()));
+    let regex = fields.optional("regex", |node, context| match string(node, context)? {
+        // Not a regular expression, but what Istio takes for "any value".
+        "*" => Some(StringMatch::Present),
+        text => pattern(text, node, context).map(StringMatch::Regex),
+    });
+    fields.finish();
+    let matcher = exact.or(prefix).or(regex);
+    if is_written {
+        matcher
+    } else {
+        Some(StringMatch::Present)
+    }
+}
+
+fn pattern(text: &str, node: &Node<'_>, context: Context<'_>) -> Option<Pattern> {
+    match Pattern::new(text) {
+        Ok(pattern) => Some(pattern),
+        Err(why) => {
+            context.error(node.place, format!("is not a regular expression: {why}"));
+            None
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! From typed documents to the mesh: every reference is resolved, and what is missing is said.
+//!
+//! A missing gateway, host or subset is a warning (as in `istioctl analyze`, IST0101), not an error: Istio serves
+//! the rest, and so do we. Requests to a missing destination get 503.
+
+mod clusters;
+mod credentials;
+mod gateways;
+mod health_checks;
+mod mesh_listener;
+mod registry;
+mod routes;
+mod rules;
+
+use crate::decode::Report;
+use crate::documents::{Document, Documents};
+use crate::load::Options;
+use crate::model::Mesh;
+
+/// What every part of linking looks at.
+#[derive(Clone, Copy)]
+struct Input<'d> {
+    /// For the places of findings.
+    files: &'d [Document<'d>],
+    documents: &'d Documents,
+    options: &'d Options,
+    report: &'d Report,
+}
+
+/// Istio's code for a reference to something that is not there.
+const NOT_FOUND: &str = "IST0101";
+
+/// Resolves all references.
+pub(crate) fn link<'d>(
+    files: &'d [Document<'d>],
+    documents: &'d Documents,
+    options: &'d Options,
+    report: &'d Report,
+) -> Mesh {
+    let input = Input {
+        files,
+        documents,
+        options,
+        report,
+    };
+    let mut registry = registry::Registry::build(input);
+    health_checks::attach(input, &mut registry);
+    let mut clusters = clusters::Clusters::new(input, &registry);
+    let mut listeners = gateways::listeners(input, &mut clusters);
+    listeners.extend(mesh_listener::listener(input, &mut clusters));
+    Mesh {
+        listeners,
+        clusters: clusters.into_clusters(),
+    }
+}

@@ -1,0 +1,365 @@
+//! Listeners of `Gateway`s.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::clusters::Clusters;
+use super::routes::{self, Scope, gateway_name};
+use super::{Input, NOT_FOUND, credentials};
+use crate::decode::Finding;
+use crate::documents::gateway::{
+    ClientCertificate, Gateway, Server, ServerHost, ServerMode, ServerTls,
+};
+use crate::documents::virtual_service::{MESH, VirtualService};
+use crate::documents::workload::selects;
+use crate::documents::{Metadata, Object};
+use crate::hosts::{HostTable, intersection};
+use crate::model::{
+    Action, CertificateSource, ClientAuth, HeaderEdits, Listener, ListenerKind, RetryOn,
+    RetryPolicy, Route, TlsServer, TlsTermination, VirtualHost,
+};
+use crate::route::{Redirect, RequestMatch, StringMatch};
+
+/// Servers that share a port and address.
+type Shared<'d> = Vec<(&'d Object<Gateway>, &'d Server)>;
+
+/// One listener per port and address, in that order.
+pub(super) fn listeners<'d>(input: Input<'d>, clusters: &mut Clusters<'d>) -> Vec<Listener> {
+    let attached = attached(input);
+    let mut ports: BTreeMap<(u16, Option<IpAddr>), Shared<'d>> = BTreeMap::new();
+    for gateway in &input.documents.gateways {
+        let served = input
+            .options
+            .labels
+            .as_ref()
+            .is_none_or(|labels| selects(&gateway.spec.selector, labels));
+        for server in gateway.spec.servers.iter().filter(|_| served) {
+            ports
+                .entry((server.port, server.address))
+                .or_default()
+                .push((gateway, server));
+        }
+    }
+    let listener = |(key, shared)| listener(key, shared, &attached, clusters);
+    ports.into_iter().filter_map(listener).collect()
+}
+
+/// VirtualServices by the full name of a gateway they name. Missing gateways are reported.
+fn attached<'d>(input: Input<'d>) -> BTreeMap<String, Vec<&'d Object<VirtualService>>> {
+    let name = |meta: &Metadata| format!("{}/{}", meta.namespace, meta.name);
+    let gateways: BTreeMap<_, _> = input
+        .documents
+        .gateways
+        .iter()
+        .map(|gateway| (name(&gateway.meta), gateway))
+        .collect();
+    let mut attached: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for service in &input.documents.virtual_services {
+        let context = service.context(input.files, input.report);
+        for written in service
+            .spec
+            .gateways
+            .iter()
+            .filter(|gateway| gateway.value != MESH)
+        {
+            let full = gateway_name(written, &service.meta.namespace);
+            match gateways.get(&full) {
+                None => {
+                    let finding =
+                        Finding::warning(format!("Gateway {full} is not there")).code(NOT_FOUND);
+                    context.report(written.place, finding);
+                }
+                Some(gateway) => report_foreign_hosts(service, gateway, input),
+            }
+            attached.entry(full).or_default().push(service);
+        }
+    }
+    attached
+}
+
+/// Hosts of a VirtualService that none of its gateway's servers answers for.
+fn report_foreign_hosts(
+    service: &Object<VirtualService>,
+    gateway: &Object<Gateway>,
+    input: Input<'_>,
+) {
+    if gateway.spec.servers.is_empty() || service.spec.http.is_empty() {
+        return;
+    }
+    for host in &service.spec.hosts {
+        let mut servers = gateway.spec.servers.iter().flat_map(|server| &server.hosts);
+        if !servers.any(|server| shared_host(server, host, gateway, service).is_some()) {
+            let message = format!(
+                "no server of {} answers for host `{}`",
+                gateway.meta.label, host.value
+            );
+            let finding = Finding::warning(message).code("IST0132");
+            service
+                .context(input.files, input.report)
+                .report(host.place, finding);
+        }
+    }
+}
+
+/// The names that a VirtualService's host has on a server, if any.
+fn shared_host<'h>(
+    server: &'h ServerHost,
+    host: &'h str,
+    gateway: &Object<Gateway>,
+    service: &Object<VirtualService>,
+) -> Option<&'h str> {
+    let namespace = &service.meta.namespace;
+    let visible = match server.namespace.as_deref() {
+        None => true,
+        Some(".") => *namespace == gateway.meta.namespace,
+        Some(only) => namespace == only,
+    };
+    visible.then(|| intersection(&server.host, host)).flatten()
+}
+
+fn listener<'d>(
+    (port, address): (u16, Option<IpAddr>),
+    shared: Shared<'d>,
+    attached: &BTreeMap<String, Vec<&'d Object<VirtualService>>>,
+    clusters: &mut Clusters<'d>,
+) -> Option<Listener> {
+    let input = clusters.input;
+    let is_tls = matches!(shared.first()?.1.mode, ServerMode::Https(_));
+    let (mut all, mut tls, mut server_hosts, mut names) =
+        (Hosts::default(), Vec::new(), Vec::new(), Vec::new());
+    for (gateway, server) in shared {
+        let full_name = format!("{}/{}", gateway.meta.namespace, gateway.meta.name);
+        if matches!(server.mode, ServerMode::Https(_)) != is_tls {
+            let message = format!(
+                "port {port} is already used by {}: plain text and TLS can't share it",
+                names.join(",")
+            );
+            let context = gateway.context(input.files, input.report);
+            context.report(
+                server.place,
+                Finding::warning(message).help("the server is left out; give it another port"),
+            );
+            continue;
+        }
+        let mut own = Hosts::default();
+        match &server.mode {
+            ServerMode::Http {
+                https_redirect: true,
+            } => own.redirect(server, gateway, input),
+            ServerMode::Http {
+                https_redirect: false,
+            } => {}
+            ServerMode::Https(settings) => match tls_server(settings, server, gateway, input) {
+                Some(settings) => tls.push(settings),
+                None => continue,
+            },
+        }
+        let scope = Scope {
+            gateway: &full_name,
+            port,
+            is_tls,
+        };
+        for service in attached.get(&full_name).into_iter().flatten() {
+            own.add(service, gateway, server, scope, clusters);
+        }
+        all.extend(&own);
+        if is_tls {
+            server_hosts.push(own.table());
+        }
+        if !names.contains(&full_name) {
+            names.push(full_name);
+        }
+    }
+    if names.is_empty() {
+        return None;
+    }
+    Some(Listener {
+        name: format!("gateway {}:{port}", names.join(",")),
+        kind: ListenerKind::Gateway,
+        address,
+        port,
+        tls: is_tls.then_some(TlsTermination { servers: tls }),
+        hosts: all.table(),
+        server_hosts,
+    })
+}
+
+/// Host patterns with the routes they collect.
+#[derive(Default)]
+struct Hosts {
+    patterns: BTreeMap<String, HostRoutes>,
+}
+
+#[derive(Default, Clone)]
+struct HostRoutes {
+    /// Comes before everything else.
+    redirect: Option<Arc<Route>>,
+    /// One per VirtualService, with its name.
+    parts: Vec<(String, Vec<Arc<Route>>)>,
+}
+
+impl Hosts {
+    /// All hosts of a server with `httpsRedirect` send plain-text requests to `https`.
+    fn redirect(&mut self, server: &Server, gateway: &Object<Gateway>, input: Input<'_>) {
+        let context = gateway.context(input.files, input.report);
+        let redirect = Redirect {
+            status: 301,
+            scheme: Some("https".to_owned()),
+            ..Redirect::default()
+        };
+        let plain_text = RequestMatch {
+            scheme: Some(StringMatch::Exact("http".into())),
+            ..RequestMatch::default()
+        };
+        let route = Arc::new(Route {
+            name: format!(
+                "{}/{}#httpsRedirect",
+                gateway.meta.namespace, gateway.meta.name
+            ),
+            matches: vec![plain_text],
+            action: Action::Redirect(redirect),
+            headers: HeaderEdits::default(),
+            timeout: None,
+            retries: no_retries(),
+            rewrite: None,
+            source: context.source(server.place),
+        });
+        for host in &server.hosts {
+            self.patterns.entry(host.host.clone()).or_default().redirect = Some(Arc::clone(&route));
+        }
+    }
+
+    fn add(
+        &mut self,
+        service: &Object<VirtualService>,
+        gateway: &Object<Gateway>,
+        server: &Server,
+        scope: Scope<'_>,
+        clusters: &mut Clusters<'_>,
+    ) {
+        let routes = routes::build(service, scope, clusters);
+        if routes.is_empty() {
+            return;
+        }
+        let name = format!("{}/{}", service.meta.namespace, service.meta.name);
+        for host in &service.spec.hosts {
+            for server_host in &server.hosts {
+                let Some(pattern) = shared_host(server_host, host, gateway, service) else {
+                    continue;
+                };
+                let of_server = self
+                    .patterns
+                    .get(&server_host.host)
+                    .and_then(|routes| routes.redirect.clone());
+                let entry = self.patterns.entry(pattern.to_owned()).or_default();
+                entry.redirect = entry.redirect.take().or(of_server);
+                if !entry.parts.iter().any(|(taken, _)| *taken == name) {
+                    entry.parts.push((name.clone(), routes.clone()));
+                }
+            }
+        }
+    }
+
+    /// Takes in another server's hosts.
+    fn extend(&mut self, other: &Self) {
+        for (pattern, routes) in &other.patterns {
+            let mine = self.patterns.entry(pattern.clone()).or_default();
+            mine.redirect = mine.redirect.take().or_else(|| routes.redirect.clone());
+            for (name, part) in &routes.parts {
+                if !mine.parts.iter().any(|(taken, _)| taken == name) {
+                    mine.parts.push((name.clone(), part.clone()));
+                }
+            }
+        }
+    }
+
+    fn table(self) -> HostTable {
+        let mut table = HostTable::default();
+        for (pattern, HostRoutes { redirect, parts }) in self.patterns {
+            let (names, parts): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+            let name = if names.is_empty() {
+                pattern.clone()
+            } else {
+                names.join(",")
+            };
+            let routes = redirect.into_iter().chain(routes::merge(parts)).collect();
+            let id = table.push(VirtualHost { name, routes });
+            table.name(&pattern, None, id);
+        }
+        table
+    }
+}
+
+fn no_retries() -> RetryPolicy {
+    let backoff = std::time::Duration::ZERO;
+    RetryPolicy {
+        attempts: 0,
+        per_try_timeout: None,
+        on: RetryOn::default(),
+        statuses: Vec::new(),
+        backoff,
+    }
+}
+
+/// A server's TLS settings; `None` (and a finding) if it can't be served because its certificate is missing.
+fn tls_server(
+    tls: &ServerTls,
+    server: &Server,
+    gateway: &Object<Gateway>,
+    input: Input<'_>,
+) -> Option<TlsServer> {
+    let meta = &gateway.meta;
+    let document = meta.context(input.files, input.report).file;
+    let (mut certificates, mut ca) = (Vec::new(), None);
+    for name in &tls.credentials {
+        let Some(secret) = credentials::secret(name, meta, input) else {
+            continue;
+        };
+        certificates.extend(credentials::certificate(name, secret, meta, input));
+        ca = ca.or_else(|| credentials::ca(name, secret, meta, input));
+    }
+    if let (Some(chain), Some(key)) = (&tls.certificate, &tls.key) {
+        let (chain, key) = (
+            credentials::file(chain, document),
+            credentials::file(key, document),
+        );
+        certificates.push(CertificateSource { chain, key });
+    }
+    let ca = tls
+        .ca
+        .as_deref()
+        .map(|name| credentials::file(name, document))
+        .or(ca);
+    let left_out = |what: &str| {
+        let message = format!(
+            "has no {what}: the server on port {} is left out",
+            server.port
+        );
+        meta.context(input.files, input.report)
+            .warning(server.place, message);
+    };
+    if certificates.is_empty() {
+        left_out("certificate");
+        return None;
+    }
+    let client_auth = match (tls.client, ca) {
+        (ClientCertificate::No, _) => ClientAuth::None,
+        (ClientCertificate::Optional, Some(ca)) => ClientAuth::Optional(ca),
+        (ClientCertificate::Required, Some(ca)) => ClientAuth::Required(ca),
+        (ClientCertificate::Optional | ClientCertificate::Required, None) => {
+            left_out("CA bundle for its clients' certificates");
+            return None;
+        }
+    };
+    let mut hosts: Vec<_> = server.hosts.iter().map(|host| host.host.clone()).collect();
+    hosts.dedup();
+    Some(TlsServer {
+        hosts,
+        certificates,
+        client_auth,
+        min_version: tls.min_version,
+        max_version: tls.max_version,
+        alpn: vec!["h2".to_owned(), "http/1.1".to_owned()],
+    })
+}

@@ -1,0 +1,233 @@
+//! The listener that routes by `Host` to every service, as a sidecar would.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use super::Input;
+use super::clusters::Clusters;
+use super::registry::{Port, Service};
+use super::routes::{self, Scope};
+use crate::decode::Finding;
+use crate::documents::Object;
+use crate::documents::virtual_service::{MESH, VirtualService, default_retries};
+use crate::hosts::{HostTable, fully_qualified, is_subset, pattern_rank};
+use crate::model::{
+    Action, HeaderEdits, Listener, ListenerKind, Route, VirtualHost, WeightedDestination,
+};
+
+/// Istio's port for a sidecar's outbound traffic.
+const PORT: u16 = 15001;
+
+/// What a VirtualService without a service of its name is taken to be on.
+const PORT_WITHOUT_SERVICE: u16 = 80;
+
+/// `None` if there is nothing to route to.
+pub(super) fn listener<'d>(input: Input<'d>, clusters: &mut Clusters<'d>) -> Option<Listener> {
+    let claims = Claims::build(input);
+    let mut hosts = HostTable::default();
+    let registry = clusters.registry;
+    let mut short_names = ShortNames::default();
+    for service in &registry.services {
+        short_names.claim(service, &input.options.default_namespace);
+    }
+    for (position, service) in registry.services.iter().enumerate() {
+        let names = short_names.of(service);
+        for port in service.ports.iter().filter(|port| port.protocol.is_http()) {
+            let virtual_host = virtual_host(position, service, port, &claims, clusters);
+            let id = hosts.push(virtual_host);
+            for name in &names {
+                hosts.name(name, Some(port.number), id);
+                // The first port is the one for a `Host` without a port.
+                hosts.name(name, None, id);
+            }
+        }
+    }
+    for (host, object) in claims.without_service(registry.hosts()) {
+        let scope = Scope {
+            gateway: MESH,
+            port: PORT_WITHOUT_SERVICE,
+            is_tls: false,
+        };
+        let routes = routes::build(object, scope, clusters);
+        if !routes.is_empty() {
+            let id = hosts.push(VirtualHost {
+                name: object_name(object),
+                routes,
+            });
+            hosts.name(host, None, id);
+        }
+    }
+    (!hosts.is_empty()).then(|| Listener {
+        name: MESH.to_owned(),
+        kind: ListenerKind::Mesh,
+        address: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        port: PORT,
+        tls: None,
+        hosts,
+        server_hosts: Vec::new(),
+    })
+}
+
+fn object_name(object: &Object<VirtualService>) -> String {
+    format!("{}/{}", object.meta.namespace, object.meta.name)
+}
+
+fn virtual_host(
+    position: usize,
+    service: &Service,
+    port: &Port,
+    claims: &Claims<'_>,
+    clusters: &mut Clusters<'_>,
+) -> VirtualHost {
+    if let Some(object) = claims.of(&service.host) {
+        let scope = Scope {
+            gateway: MESH,
+            port: port.number,
+            is_tls: false,
+        };
+        let routes = routes::build(object, scope, clusters);
+        if !routes.is_empty() {
+            return VirtualHost {
+                name: object_name(object),
+                routes,
+            };
+        }
+    }
+    let cluster = clusters
+        .cluster(position, port, "")
+        .ok_or_else(|| "the whole service is a subset that is missing".to_owned());
+    let destination = WeightedDestination {
+        weight: 1,
+        cluster,
+        headers: HeaderEdits::default(),
+    };
+    let route = Route {
+        name: "default".to_owned(),
+        matches: Vec::new(),
+        action: Action::Forward(vec![destination]),
+        headers: HeaderEdits::default(),
+        timeout: None,
+        retries: default_retries(),
+        rewrite: None,
+        source: service.source.clone(),
+    };
+    VirtualHost {
+        name: service.host.clone(),
+        routes: vec![Arc::new(route)],
+    }
+}
+
+/// Which VirtualService has a host on the mesh listener: the first, as routes are not merged there.
+struct Claims<'d> {
+    by_host: BTreeMap<String, &'d Object<VirtualService>>,
+}
+
+impl<'d> Claims<'d> {
+    fn build(input: Input<'d>) -> Self {
+        let mut by_host: BTreeMap<String, &Object<VirtualService>> = BTreeMap::new();
+        for object in &input.documents.virtual_services {
+            let in_mesh = object
+                .spec
+                .gateways
+                .iter()
+                .any(|gateway| gateway.value == MESH);
+            if !in_mesh || object.spec.http.is_empty() {
+                continue;
+            }
+            for host in &object.spec.hosts {
+                let full =
+                    fully_qualified(host, &object.meta.namespace, &input.options.cluster_domain);
+                let first = *by_host.entry(full.clone()).or_insert(object);
+                if !std::ptr::eq(first, object) {
+                    let message = format!(
+                        "{} has host {full} already: these rules have no effect in the mesh",
+                        first.meta.label
+                    );
+                    let finding = Finding::warning(message)
+                        .code("IST0109")
+                        .help("move the rules into one VirtualService");
+                    object
+                        .context(input.files, input.report)
+                        .report(host.place, finding);
+                }
+            }
+        }
+        Self { by_host }
+    }
+
+    /// The VirtualService for a host: by its name, else by the longest wildcard.
+    fn of(&self, host: &str) -> Option<&'d Object<VirtualService>> {
+        let by_wildcard = || {
+            let wildcards = self
+                .by_host
+                .iter()
+                .take_while(|(pattern, _)| pattern.starts_with('*'));
+            let fitting = wildcards
+                .filter_map(|(pattern, object)| Some((pattern_rank(pattern, host)?, *object)));
+            fitting
+                .max_by_key(|(rank, _)| *rank)
+                .map(|(_, object)| object)
+        };
+        self.by_host.get(host).copied().or_else(by_wildcard)
+    }
+
+    /// Hosts that no service has.
+    fn without_service<'s>(
+        &self,
+        services: impl Iterator<Item = &'s str>,
+    ) -> impl Iterator<Item = (&str, &'d Object<VirtualService>)> {
+        let services: Vec<_> = services.collect();
+        self.by_host.iter().filter_map(move |(host, object)| {
+            let known = match host.starts_with('*') {
+                true => services.iter().any(|service| is_subset(service, host)),
+                false => services.binary_search(&host.as_str()).is_ok(),
+            };
+            (!known).then_some((host.as_str(), *object))
+        })
+    }
+}
+
+/// `name` alone, for each Kubernetes service; of services in several namespaces the default namespace's has it,
+/// else the first's by name.
+#[derive(Default)]
+struct ShortNames {
+    holders: BTreeMap<String, (bool, String)>,
+}
+
+impl ShortNames {
+    fn claim(&mut self, service: &Service, default_namespace: &str) {
+        let Some(name) = &service.kubernetes_name else {
+            return;
+        };
+        let rank = (
+            service.namespace != default_namespace,
+            service.namespace.clone(),
+        );
+        let holder = self
+            .holders
+            .entry(name.clone())
+            .or_insert_with(|| rank.clone());
+        if rank < *holder {
+            *holder = rank;
+        }
+    }
+
+    /// All names of a service.
+    fn of(&self, service: &Service) -> Vec<String> {
+        let mut names = vec![service.host.clone()];
+        if let Some(name) = &service.kubernetes_name {
+            let namespace = &service.namespace;
+            names.push(format!("{name}.{namespace}.svc"));
+            names.push(format!("{name}.{namespace}"));
+            if self
+                .holders
+                .get(name)
+                .is_some_and(|(_, holder)| holder == namespace)
+            {
+                names.push(name.clone());
+            }
+        }
+        names
+    }
+}
