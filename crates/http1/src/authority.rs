@@ -59,7 +59,7 @@ fn is_port(digits: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::parse_authority;
 
     #[test]
     fn accepts_names_and_addresses() {
