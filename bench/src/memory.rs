@@ -81,7 +81,13 @@ pub(crate) fn run(options: &MemoryOptions) -> Result<()> {
             Err(error) => eprintln!("MISSING {}: {error:#}", peer.name()),
             Ok(running) => match judge(&bench, &running, options) {
                 Ok(figures) => results.push(figures),
-                Err(error) => eprintln!("BROKEN {}: {error:#}", peer.name()),
+                Err(error) => {
+                    eprintln!(
+                        "BROKEN {}: {error:#}\n{}",
+                        peer.name(),
+                        running.last_words()
+                    );
+                }
             },
         }
     }

@@ -224,7 +224,8 @@ impl Process {
         })
     }
 
-    fn last_words(&self) -> String {
+    /// The last lines of a server's log.
+    pub(crate) fn last_words(&self) -> String {
         let text = self
             .log
             .as_ref()

@@ -84,11 +84,16 @@ pub(crate) fn run(options: &ProxyOptions) -> Result<()> {
     let mut contest = Contest::new(&bench, &running, &workloads);
     contest.play(&plan);
     let rows = contest.rows();
-    println!("\n{}", table::render(&rows));
-    print!("{}", table::render_goals(&rows));
+    if !rows.is_empty() {
+        println!("\n{}", table::render(&rows));
+        print!("{}", table::render_goals(&rows));
+    }
     contest.complain();
     if !absent.is_empty() {
         eprintln!("MISSING, not in the table: {}", absent.join(", "));
+    }
+    if rows.is_empty() {
+        bail!("no figures at all; raise --max-others if the machine cannot be quieter");
     }
     if let Some(path) = &options.json {
         let text = figures::json(&rows).context("writing JSON")?;
@@ -167,7 +172,7 @@ impl Pair<'_> {
             let label = format!("{:<10} {:<8}", self.workload.name(), self.peer.peer.name());
             match self.sample(bench, plan.pace) {
                 Err(error) => {
-                    eprintln!("  {label} BROKEN: {error:#}");
+                    eprintln!("  {label} BROKEN: {error:#}\n{}", self.peer.last_words());
                     self.broken = Some(format!("{error:#}"));
                 }
                 Ok(sample) if sample.others_share > plan.max_others => {

@@ -115,13 +115,14 @@ fn judge_reload(bench: &mut Bench, options: &ReloadOptions) -> Result<(String, R
         running.version, options.virtual_services
     );
     let mut changes = Changes::of(&running)?;
-    let quiet = changes.make(options.changes)?;
+    let told = || format!("dalbi's last words:\n{}\n", running.last_words());
+    let quiet = changes.make(options.changes).with_context(told)?;
     eprintln!("changes without load: {quiet:.0?} ms");
 
     let target = target(bench, &running, None);
     let load = load::start_wrk(&target)?;
     std::thread::sleep(Duration::from_millis(500));
-    let busy = changes.make(2 * options.changes)?;
+    let busy = changes.make(2 * options.changes).with_context(told)?;
     eprintln!("changes under load: {busy:.0?} ms");
     let outcome = load.finish()?;
     let middle = |times: &[f64]| rounded(median(times.iter().copied()).unwrap_or(f64::NAN), 1);

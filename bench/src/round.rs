@@ -1,5 +1,6 @@
 //! One sample: warm up, load, and what the proxy used meanwhile.
 
+use std::fmt;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -33,6 +34,30 @@ pub(crate) struct Sample {
     pub(crate) failed: u64,
     /// Share of the proxy's core that others took, 0 to 1.
     pub(crate) others_share: f64,
+}
+
+impl fmt::Display for Sample {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            cpu_us,
+            rps,
+            p99_ms,
+            failed,
+            ..
+        } = self;
+        write!(out, "{cpu_us:7.1} µs {rps:8.0} rps  p99 {p99_ms:6.2} ms")?;
+        if *failed > 0 {
+            write!(out, "  {failed} FAILED")?;
+        }
+        if self.others_share > 0.1 {
+            write!(
+                out,
+                "  (others took {:.0} % of its core)",
+                self.others_share * 100.0
+            )?;
+        }
+        Ok(())
+    }
 }
 
 /// Takes one sample of `peer`; `load` loads it for as long as it is told.

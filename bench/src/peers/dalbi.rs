@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+use crate::http_client;
 use crate::load::HOST;
 
 use super::{Bench, Peer, RunningPeer, Site, text_of, version_after, version_of};
@@ -38,6 +39,9 @@ pub(crate) fn start(
         format!("--admin=127.0.0.1:{admin}"),
     ];
     let mut running = bench.launch(Peer::Dalbi, version, &site, &command)?;
+    running
+        .process
+        .wait_until(|| http_client::get(admin, "/ready").is_ok())?;
     running.admin = Some(admin);
     Ok(running)
 }

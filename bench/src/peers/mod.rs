@@ -235,6 +235,11 @@ impl RunningPeer {
         self.process.pid()
     }
 
+    /// The last lines of its log, which goes away with the run.
+    pub(crate) fn last_words(&self) -> String {
+        self.process.last_words()
+    }
+
     /// The port that takes this workload.
     pub(crate) fn port(&self, workload: Workload) -> u16 {
         match workload {
