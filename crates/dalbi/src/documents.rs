@@ -1,14 +1,18 @@
 //! A folder of documents: reading it, loading a mesh from it, watching it.
 
 mod folder;
+mod proxy;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::path::{Path, PathBuf};
 
 use mesh::{Diagnostic, Loaded, Mesh, Severity, SourceFile, Summary};
 
 pub(crate) use folder::{Contents, FolderError, read};
+pub(crate) use proxy::{Proxy, Target};
+pub(crate) use watch::FolderWatch;
 
 /// What a folder holds and what came of loading it.
 #[derive(Debug)]

@@ -19,7 +19,7 @@ use anyhow::Context;
 use tokio::sync::{Semaphore, mpsc};
 
 use client::Client;
-pub(crate) use recorder::Recorder;
+pub(crate) use recorder::{Recorder, Tally, Window};
 use schedule::Schedule;
 
 /// What is sent.

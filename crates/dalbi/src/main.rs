@@ -2,6 +2,7 @@
 
 mod cli;
 mod commands;
+mod demo;
 mod documents;
 mod explain;
 mod load;

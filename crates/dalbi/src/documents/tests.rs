@@ -4,7 +4,9 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use super::{FolderError, read};
+use std::time::Duration;
+
+use super::{FolderError, FolderWatch, read};
 
 fn write(path: &Path, text: &str) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -89,4 +91,75 @@ fn what_cannot_be_read_is_named() {
     let missing = folder.path().join("missing");
     let error = read(&missing).unwrap_err();
     assert!(matches!(error, FolderError::Missing(path) if path == missing));
+}
+
+/// Runs `change` and waits until the watcher has noticed it.
+async fn noticed(watcher: &mut FolderWatch, change: impl FnOnce()) -> Vec<String> {
+    change();
+    tokio::time::timeout(Duration::from_secs(20), watcher.changed())
+        .await
+        .expect("the change is noticed");
+    watcher
+        .read()
+        .unwrap()
+        .files
+        .into_iter()
+        .map(|file| file.text)
+        .collect()
+}
+
+#[tokio::test]
+async fn edits_new_folders_and_swapped_links_are_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("current");
+    let elsewhere = folder.path().join("elsewhere/b.yaml");
+    write(&folder.path().join("one/a.yaml"), "a1");
+    write(&elsewhere, "b1");
+    symlink(&elsewhere, folder.path().join("one/b.yaml")).unwrap();
+    symlink("one", &root).unwrap();
+
+    let mut watcher = FolderWatch::new(&root);
+    watcher.read().unwrap();
+    assert_eq!(
+        noticed(&mut watcher, || write(&root.join("a.yaml"), "a2")).await,
+        ["a2", "b1"]
+    );
+    assert_eq!(
+        noticed(&mut watcher, || write(&elsewhere, "b2")).await,
+        ["a2", "b2"]
+    );
+    let into_new_folder = || write(&root.join("sub/c.yaml"), "c1");
+    assert_eq!(
+        noticed(&mut watcher, into_new_folder).await,
+        ["a2", "b2", "c1"]
+    );
+    let over = || {
+        write(&folder.path().join("fresh"), "a3");
+        fs::rename(folder.path().join("fresh"), root.join("a.yaml")).unwrap();
+    };
+    assert_eq!(noticed(&mut watcher, over).await, ["a3", "b2", "c1"]);
+    let swap = || {
+        write(&folder.path().join("two/a.yaml"), "a4");
+        symlink("two", folder.path().join("next")).unwrap();
+        fs::rename(folder.path().join("next"), &root).unwrap();
+    };
+    assert_eq!(noticed(&mut watcher, swap).await, ["a4"]);
+    let in_the_swapped = || write(&folder.path().join("two/a.yaml"), "a5");
+    assert_eq!(noticed(&mut watcher, in_the_swapped).await, ["a5"]);
+}
+
+#[tokio::test]
+async fn reading_is_no_change() {
+    let folder = tempfile::tempdir().unwrap();
+    write(&folder.path().join("a.yaml"), "a1");
+    let mut watcher = FolderWatch::new(folder.path());
+    watcher.read().unwrap();
+    read(folder.path()).unwrap();
+    // The edit is the first thing that is noticed, though the folder was read before it.
+    let changed = tokio::time::timeout(Duration::from_millis(300), watcher.changed()).await;
+    assert!(changed.is_err(), "reading the folder counted as a change");
+    assert_eq!(
+        noticed(&mut watcher, || write(&folder.path().join("a.yaml"), "a2")).await,
+        ["a2"]
+    );
 }

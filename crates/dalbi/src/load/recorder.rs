@@ -133,7 +133,8 @@ impl Window {
         self.endpoints.get_mut(name).expect("inserted above")
     }
 
-    fn add(&mut self, other: &Self) {
+    /// Puts two stretches of time together.
+    pub(crate) fn add(&mut self, other: &Self) {
         self.all.add(&other.all);
         for (name, tally) in &other.endpoints {
             self.endpoint(name).add(tally);

@@ -1,0 +1,46 @@
+//! Starts the real binary, waits for it without sleeping, and talks to it.
+//!
+//! ```ignore
+//! mod support;
+//! use support::{Dalbi, Folder, Upstream, http};
+//!
+//! let upstream = Upstream::start(&["--name", "one"]);
+//! let folder = Folder::new();
+//! folder.write("a.yaml", &documents(upstream.address().port()));
+//! let dalbi = Dalbi::run(folder.path(), &[]);
+//! let response = http::get(dalbi.address(8080), "/").await;
+//! ```
+//!
+//! Processes are killed when their value is dropped; what they wrote to standard error is shown if the test fails.
+
+#![allow(dead_code, reason = "every test binary uses a part of it")]
+
+mod dalbi;
+mod folder;
+pub mod http;
+mod ports;
+mod process;
+mod upstream;
+
+pub use dalbi::Dalbi;
+pub use folder::{Folder, example};
+pub use ports::{free_offset, free_port};
+pub use process::{Process, run_to_end};
+pub use upstream::Upstream;
+
+use std::time::Duration;
+
+/// How long anything may take before a test fails. Generous: the machine may be busy.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Asks again and again until the answer is yes, giving other tasks their turn in between.
+pub async fn until<F: Future<Output = bool>>(what: &str, mut ask: impl FnMut() -> F) {
+    let asking = async {
+        while !ask().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, asking)
+        .await
+        .unwrap_or_else(|_| panic!("still not so after {PATIENCE:?}: {what}"));
+}

@@ -1,0 +1,39 @@
+//! Ports that nobody uses.
+
+use std::collections::HashSet;
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::Mutex;
+
+/// Offsets given out in this process, for ever: tests run side by side.
+static GIVEN: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
+
+/// An offset by which all of `ports` can be shifted to free ones, below the kernel's own range of ports.
+pub fn free_offset(ports: &[u16]) -> u16 {
+    let mut given = GIVEN.lock().unwrap();
+    let given = given.get_or_insert_default();
+    // Seeded by the process id: test binaries that run side by side look in different places.
+    let mut rng = fastrand::Rng::with_seed(u64::from(std::process::id()));
+    for _ in 0..10_000 {
+        let offset = rng.u16(1000..16_000);
+        let free = |port: &u16| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port + offset)).is_ok();
+        let near_others = given.iter().any(|other: &u16| {
+            ports
+                .iter()
+                .any(|port| ports.contains(&(port + offset).wrapping_sub(*other)))
+        });
+        if !near_others && ports.iter().all(free) {
+            given.insert(offset);
+            return offset;
+        }
+    }
+    panic!("no offset shifts {ports:?} to free ports");
+}
+
+/// One port that was free a moment ago.
+pub fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
