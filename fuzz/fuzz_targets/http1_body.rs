@@ -1,4 +1,5 @@
-//! Bodies of every kind, under small limits: how the bytes are cut changes nothing, nothing is taken that isn't there.
+//! Bodies of every kind, under small limits: how the bytes are cut changes nothing, nothing is
+//! taken that isn't there.
 
 #![no_main]
 

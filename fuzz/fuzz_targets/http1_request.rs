@@ -1,5 +1,6 @@
-//! Requests, pipelined: how the bytes are cut changes nothing, a head is within its bytes and its lines end in CRLF,
-//! and what is written upstream reads back as the same request with nothing of the client's connection in it.
+//! Requests, pipelined: how the bytes are cut changes nothing, a head is within its bytes and its
+//! lines end in CRLF, and what is written upstream reads back as the same request with nothing of
+//! the client's connection in it.
 
 #![no_main]
 

@@ -1,4 +1,5 @@
-//! Responses: how the bytes are cut changes nothing, and what is written to the client reads back the same.
+//! Responses: how the bytes are cut changes nothing, and what is written to the client reads back
+//! the same.
 
 #![no_main]
 

@@ -1,7 +1,9 @@
-//! Nanoseconds for the head of a browser's request and of a typical response: parse, classify, and write upstream.
+//! Nanoseconds for the head of a browser's request and of a typical response: parse, classify, and
+//! write upstream.
 //!
-//! `cargo bench -p http1`. No framework: the figure to watch is far above what timer noise could hide, and the minimum
-//! over many rounds says what the code costs without its neighbours on the machine.
+//! `cargo bench -p http1`. No framework: the figure to watch is far above what timer noise could
+//! hide, and the minimum over many rounds says what the code costs without its neighbours on the
+//! machine.
 
 #![allow(missing_docs, reason = "a benchmark has no public items")]
 #![allow(

@@ -7,9 +7,10 @@ const MAX_BYTES: usize = 259;
 
 /// Checks an authority and returns it as text.
 ///
-/// Stricter than RFC 3986: a name is made of letters, digits, `-`, `.`, `_` and `~` only. Percent-encoding and
-/// sub-delimiters occur in neither DNS names nor addresses, and `a%2eb` or `a,b` would be read differently by others.
-/// An empty host, an empty port and a user name are refused.
+/// Stricter than RFC 3986: a name is made of letters, digits, `-`, `.`, `_` and `~` only.
+/// Percent-encoding and sub-delimiters occur in neither DNS names nor addresses, and `a%2eb` or
+/// `a,b` would be read differently by others. An empty host, an empty port and a user name are
+/// refused.
 #[must_use]
 pub fn parse_authority(bytes: &[u8]) -> Option<&str> {
     if bytes.len() > MAX_BYTES {

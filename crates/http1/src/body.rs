@@ -1,4 +1,5 @@
-//! How long a body is: the one reading of `Content-Length` and `Transfer-Encoding` that we accept (RFC 9112 §6).
+//! How long a body is: the one reading of `Content-Length` and `Transfer-Encoding` that we accept
+//! (RFC 9112 §6).
 
 use crate::error::Fault;
 use crate::field;
@@ -17,7 +18,8 @@ pub enum Body {
 }
 
 impl Body {
-    /// Appends the header line that announces this body: `Content-Length`, `Transfer-Encoding`, or nothing.
+    /// Appends the header line that announces this body: `Content-Length`, `Transfer-Encoding`, or
+    /// nothing.
     pub fn write_header(self, out: &mut Vec<u8>) {
         match self {
             Self::Length(length) => crate::encode::write_content_length(length, out),
@@ -99,7 +101,8 @@ fn parse_length(value: &[u8]) -> Option<u64> {
     })
 }
 
-/// Registered codings followed by one final `chunked`: legal, but more than we implement (RFC 9112 §7).
+/// Registered codings followed by one final `chunked`: legal, but more than we implement (RFC 9112
+/// §7).
 fn is_known_then_chunked(codings: &[u8]) -> bool {
     const KNOWN: [&[u8]; 5] = [b"gzip", b"x-gzip", b"deflate", b"compress", b"x-compress"];
     let mut codings = codings.rsplit(|&byte| byte == b',').map(field::trim);

@@ -1,10 +1,11 @@
-//! The `Connection` header: what happens to the connection, and which fields end here (RFC 9110 §7.6.1).
+//! The `Connection` header: what happens to the connection, and which fields end here (RFC 9110
+//! §7.6.1).
 
 use crate::error::Fault;
 use crate::field::{self, Known};
 
-/// Fields that `Connection` may name besides the ones we know. Each costs a comparison per header, so they are
-/// bounded; Envoy allows 10 as well, and real clients name one or two.
+/// Fields that `Connection` may name besides the ones we know. Each costs a comparison per header,
+/// so they are bounded; Envoy bounds them by 10 as well, and real clients name one or two.
 const MAX_NOMINATED: usize = 10;
 
 /// All `Connection` headers of a head, taken together.

@@ -10,10 +10,10 @@ use crate::trailers;
 
 /// Reads one body from the bytes that follow its head.
 ///
-/// Call [`decode`](Self::decode) with what the buffer holds, drop [`Step::consumed`] bytes from its front, handle the
-/// event, and call again until [`Event::NeedMore`] or [`Event::End`]. Bytes that were not consumed must be passed
-/// again, with more behind them; the buffer must therefore be able to grow to the larger of
-/// [`Limits::chunk_line_bytes`] and [`Limits::trailer_bytes`].
+/// Call [`decode`](Self::decode) with what the buffer holds, drop [`Step::consumed`] bytes from its
+/// front, handle the event, and call again until [`Event::NeedMore`] or [`Event::End`]. Bytes that
+/// were not consumed must be passed again, with more behind them; the buffer must therefore be able
+/// to grow to the larger of [`Limits::chunk_line_bytes`] and [`Limits::trailer_bytes`].
 #[derive(Clone, Debug)]
 pub struct Decoder {
     state: State,
@@ -37,8 +37,8 @@ enum State {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Step {
-    /// Bytes to drop from the front of the buffer, after the event was handled. Framing counts too, so this may be
-    /// over 0 with any event.
+    /// Bytes to drop from the front of the buffer, after the event was handled. Framing counts too,
+    /// so this may be over 0 with any event.
     pub consumed: usize,
     /// What they were.
     pub event: Event,
@@ -51,8 +51,8 @@ pub enum Event {
     NeedMore,
     /// Bytes of the content; never none.
     Data(Range<usize>),
-    /// The trailer fields of a chunked body, for [`Trailers::new`](crate::Trailers::new). They are checked, and come
-    /// at most once, right before the end.
+    /// The trailer fields of a chunked body, for [`Trailers::new`](crate::Trailers::new). They are
+    /// checked, and come at most once, right before the end.
     Trailers(Range<usize>),
     /// The body is complete; further bytes belong to the next message.
     End,
@@ -76,12 +76,13 @@ impl Decoder {
         }
     }
 
-    /// Reads the next part from the front of `buf`. Takes constant time for content, however much there is.
+    /// Reads the next part from the front of `buf`. Takes constant time for content, however much
+    /// there is.
     ///
     /// # Errors
     ///
-    /// When chunked framing or trailers break the rules or [`Limits`]. The connection must then be closed, and the
-    /// message not be reported as complete.
+    /// When chunked framing or trailers break the rules or [`Limits`]. The connection must then be
+    /// closed, and the message not be reported as complete.
     pub fn decode(&mut self, buf: &[u8]) -> Result<Step, BodyError> {
         let mut at = 0;
         loop {
@@ -189,8 +190,8 @@ impl Decoder {
         }
     }
 
-    /// Whether all bytes of the body have been consumed. True at once for an empty body, and as soon as its last byte
-    /// was consumed, before [`Event::End`] is asked for.
+    /// Whether all bytes of the body have been consumed. True at once for an empty body, and as
+    /// soon as its last byte was consumed, before [`Event::End`] is asked for.
     #[must_use]
     pub fn is_ended(&self) -> bool {
         self.state == State::Ended
@@ -205,10 +206,11 @@ fn take(left: u64, available: usize) -> (usize, u64) {
     }
 }
 
-/// Reads `1*HEXDIG [ extensions ] CRLF`; returns the size and the line's length, or `None` when it isn't all there.
+/// Reads `1*HEXDIG [ extensions ] CRLF`; returns the size and the line's length, or `None` when it
+/// isn't all there.
 ///
-/// At most 16 digits, which can't overflow. Extensions are skipped, but may hold no control bytes: a bare LF or CR in
-/// one is how readers have been made to disagree about where the line ends.
+/// At most 16 digits, which can't overflow. Extensions are skipped, but may hold no control bytes:
+/// a bare LF or CR in one is how readers have been made to disagree about where the line ends.
 fn chunk_line(buf: &[u8], limit: usize) -> Result<Option<(u64, usize)>, BodyError> {
     const MAX_DIGITS: usize = 16;
     let window = &buf[..buf.len().min(limit)];

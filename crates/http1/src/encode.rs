@@ -1,4 +1,5 @@
-//! Writing what frames a body. Numbers are formatted by hand: `write!` costs more than the rest of a small head.
+//! Writing what frames a body. Numbers are formatted by hand: `write!` takes the detour of dynamic
+//! formatting, and this runs for every message and every chunk.
 
 /// Ends the data of a chunk.
 pub const CHUNK_END: &[u8] = b"\r\n";

@@ -1,5 +1,5 @@
-//! Why a message was refused. After any of these the connection must be closed: where the next message starts is
-//! no longer known.
+//! Why a message was refused. After any of these the connection must be closed: where the next
+//! message starts is no longer known.
 
 use thiserror::Error;
 
@@ -33,7 +33,8 @@ pub enum Fault {
     /// More than one `Host` (RFC 9112 §3.2).
     #[error("more than one Host header; send exactly one")]
     HostRepeated,
-    /// A field name is empty or no token, is followed by whitespace, or the line is folded (RFC 9112 §5.1, §5.2).
+    /// A field name is empty or no token, is followed by whitespace, or the line is folded (RFC
+    /// 9112 §5.1, §5.2).
     #[error(
         "malformed header name; expected `name: value` without folding or a space before the colon"
     )]
@@ -46,7 +47,8 @@ pub enum Fault {
     /// `Content-Length` is no decimal number below 2^64 (RFC 9110 §8.6).
     #[error("Content-Length must be one decimal number below 2^64")]
     ContentLength,
-    /// `Content-Length` comes more than once; equal values are refused too, as RFC 9110 §8.6 allows.
+    /// `Content-Length` comes more than once; equal values are refused too, as RFC 9110 §8.6
+    /// allows.
     #[error("more than one Content-Length header; send exactly one")]
     ContentLengthRepeated,
     /// Both `Content-Length` and `Transfer-Encoding` (RFC 9112 §6.3).
@@ -157,7 +159,8 @@ pub enum ResponseError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum BodyError {
-    /// A chunk-size line that is not hexadecimal digits, optional extensions and CRLF (RFC 9112 §7.1).
+    /// A chunk-size line that is not hexadecimal digits, optional extensions and CRLF (RFC 9112
+    /// §7.1).
     #[error("malformed chunk-size line; expected hexadecimal digits below 2^64, then CRLF")]
     ChunkLine,
     /// A chunk-size line over its limit.

@@ -1,5 +1,5 @@
-//! Field names that framing must know, told apart by length first: most names of a head are none of them, and this
-//! runs for every name of every head.
+//! Field names that framing must know, told apart by length first: most names of a head are none of
+//! them, and this runs for every name of every head.
 
 /// A field that this crate acts on, or `Other`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,9 +43,10 @@ impl Known {
     }
 }
 
-/// Fields that a `Connection` header may not strip: routing, framing, credentials, and what proxies add about a
-/// client. A front proxy that passes a client's `Connection` on would otherwise let it remove, say,
-/// `X-Forwarded-For` on its way to us ("hop-by-hop header abuse"). Envoy refuses such requests too.
+/// Fields that a `Connection` header may not strip: routing, framing, credentials, and what proxies
+/// add about a client. A front proxy that passes a client's `Connection` on would otherwise let it
+/// remove, say, `X-Forwarded-For` on its way to us ("hop-by-hop header abuse"). Envoy refuses such
+/// requests too.
 const PROTECTED: [&str; 16] = [
     "host",
     "content-length",
@@ -77,8 +78,9 @@ pub(crate) fn is_protected(name: &[u8]) -> bool {
             .any(|prefix| starts_with(name, prefix))
 }
 
-/// Fields that may not come as trailers, because they frame, route, authenticate or modify the message whose head
-/// has already been acted on (RFC 9110 §6.5.1). A trailer with such a name is dropped.
+/// Fields that may not come as trailers, because they frame, route, authenticate or modify the
+/// message whose head has already been acted on (RFC 9110 §6.5.1). A trailer with such a name is
+/// dropped.
 const FORBIDDEN_TRAILERS: [&str; 36] = [
     "accept-encoding",
     "age",
@@ -144,7 +146,8 @@ pub(crate) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|&byte| is_token_byte(byte))
 }
 
-/// What a field value or a chunk extension may hold: tab, space, visible ASCII and obs-text (RFC 9110 §5.5).
+/// What a field value or a chunk extension may hold: tab, space, visible ASCII and obs-text (RFC
+/// 9110 §5.5).
 #[inline]
 pub(crate) fn is_value_byte(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7f)

@@ -1,4 +1,5 @@
-//! The header lines of a head, borrowed from the caller's buffer, and the one pass that reads what they mean.
+//! The header lines of a head, borrowed from the caller's buffer, and the one pass that reads what
+//! they mean.
 
 use std::mem::MaybeUninit;
 
@@ -13,8 +14,8 @@ const INLINE: usize = 100;
 
 /// Room for the tokens of one head, made to live on the stack while the head is looked at.
 ///
-/// Nothing is initialised until it is used, so making one costs nothing; it goes to the heap only when
-/// [`Limits::headers`](crate::Limits::headers) is over 100.
+/// Nothing is initialised until it is used, so making one costs nothing; it goes to the heap only
+/// when [`Limits::headers`](crate::Limits::headers) is over 100.
 pub struct Slots<'b> {
     inline: [MaybeUninit<Header<'b>>; INLINE],
     spilled: Vec<MaybeUninit<Header<'b>>>,
@@ -63,14 +64,16 @@ pub(crate) struct Fields<'b, 's> {
     pub(crate) framing: Framing<'b>,
     pub(crate) host: Option<&'b [u8]>,
     pub(crate) expects_continue: bool,
-    /// An expectation in HTTP/1.0 is to be ignored, so it must not reach an upstream that would act on it.
+    /// An expectation in HTTP/1.0 is to be ignored, so it must not reach an upstream that would act
+    /// on it.
     pub(crate) drops_expect: bool,
     pub(crate) accepts_trailers: bool,
     upgrade: Option<&'b [u8]>,
 }
 
 impl<'b, 's> Fields<'b, 's> {
-    /// Reads the `lines` that `httparse` found in `head`, which starts at the start line and ends with the empty line.
+    /// Reads the `lines` that `httparse` found in `head`, which starts at the start line and ends
+    /// with the empty line.
     pub(crate) fn read(head: &'b [u8], lines: &'s [Header<'b>]) -> Result<Self, Fault> {
         if !head.ends_with(b"\r\n") {
             return Err(Fault::LineEnd);
@@ -112,8 +115,8 @@ impl<'b, 's> Fields<'b, 's> {
         Ok(fields)
     }
 
-    /// `httparse` takes LF for CRLF, so look at what really ends the line. Nothing can hide between the lines: within
-    /// them it refuses both bytes.
+    /// `httparse` takes LF for CRLF, so look at what really ends the line. Nothing can hide between
+    /// the lines: within them it refuses both bytes.
     #[inline]
     fn check_line_end(&self, line: &Header<'b>) -> Result<(), Fault> {
         let mut end = self.offset(line.value) + line.value.len();
@@ -160,7 +163,8 @@ impl<'b, 's> Fields<'b, 's> {
             .map(|line| line.value)
     }
 
-    /// Copies what [`iter`](Self::iter) yields and `keep` accepts, a run of adjacent lines at a time.
+    /// Copies what [`iter`](Self::iter) yields and `keep` accepts, a run of adjacent lines at a
+    /// time.
     pub(crate) fn write(&self, out: &mut Vec<u8>, mut keep: impl FnMut(&str) -> bool) {
         let mut run = None;
         for line in self.lines {
@@ -204,8 +208,8 @@ fn lists_trailers(value: &[u8]) -> bool {
         .any(|coding| field::trim(coding).eq_ignore_ascii_case(b"trailers"))
 }
 
-/// One `name[/version]`, and not `h2c`: an upgrade to HTTP/2 in clear text would carry requests past this parser, and
-/// RFC 9113 §3.1 has dropped it.
+/// One `name[/version]`, and not `h2c`: an upgrade to HTTP/2 in clear text would carry requests
+/// past this parser, and RFC 9113 §3.1 has dropped it.
 fn is_one_protocol(value: &[u8]) -> bool {
     !value.eq_ignore_ascii_case(b"h2c")
         && !value.is_empty()

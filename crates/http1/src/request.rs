@@ -8,8 +8,8 @@ use crate::error::{Fault, RequestError};
 use crate::fields::{Fields, Slots};
 use crate::limits::Limits;
 
-/// Empty lines that are skipped before a request line. RFC 9112 §2.2 asks for at least one, for clients that send a
-/// CRLF too many after a body; no known client sends more than two.
+/// Empty lines that are skipped before a request line. RFC 9112 §2.2 asks for at least one, for
+/// clients that send a CRLF too many after a body; no known client sends more than two.
 const MAX_EMPTY_LINES: usize = 4;
 
 /// The versions of HTTP that are framed this way.
@@ -65,13 +65,14 @@ struct Target<'b> {
 impl<'b, 's> RequestHead<'b, 's> {
     /// Reads the head at the start of `buf`; `Ok(None)` means that more bytes are needed.
     ///
-    /// `buf` may hold more than the head; what follows starts at [`len`](Self::len). Call again with the same bytes
-    /// and more: nothing is kept between calls, and the outcome doesn't depend on how the bytes were split.
+    /// `buf` may hold more than the head; what follows starts at [`len`](Self::len). Call again
+    /// with the same bytes and more: nothing is kept between calls, and the outcome doesn't depend
+    /// on how the bytes were split.
     ///
     /// # Errors
     ///
-    /// When the head breaks the rules or [`Limits`]. The connection must then be closed, after an answer with
-    /// [`RequestError::status`].
+    /// When the head breaks the rules or [`Limits`]. The connection must then be closed, after an
+    /// answer with [`RequestError::status`].
     pub fn parse(
         buf: &'b [u8],
         limits: &Limits,
@@ -145,15 +146,16 @@ impl<'b, 's> RequestHead<'b, 's> {
         self.target.form
     }
 
-    /// What to send upstream as target: the path with its query, `/` for an absolute target without path, and `*` for
-    /// `OPTIONS *` and for `OPTIONS` of an absolute target without path (RFC 9112 §3.2.4).
+    /// What to send upstream as target: the path with its query, `/` for an absolute target without
+    /// path, and `*` for `OPTIONS *` and for `OPTIONS` of an absolute target without path (RFC 9112
+    /// §3.2.4).
     #[must_use]
     pub fn path_and_query(&self) -> &'b str {
         self.target.path_and_query
     }
 
-    /// The `host[:port]` that the request is for: an absolute target's, else `Host`'s (RFC 9112 §3.2.2). When the two
-    /// differ, the `Host` sent upstream must be replaced.
+    /// The `host[:port]` that the request is for: an absolute target's, else `Host`'s (RFC 9112
+    /// §3.2.2). When the two differ, the `Host` sent upstream must be replaced.
     #[must_use]
     pub fn authority(&self) -> &'b str {
         self.authority
@@ -183,8 +185,8 @@ impl<'b, 's> RequestHead<'b, 's> {
         self.fields.keep_alive(self.version == Version::Http10)
     }
 
-    /// Whether the client waits for `100 Continue` before it sends its body (RFC 9110 §10.1.1). Ignored in HTTP/1.0
-    /// and without a body.
+    /// Whether the client waits for `100 Continue` before it sends its body (RFC 9110 §10.1.1).
+    /// Ignored in HTTP/1.0 and without a body.
     #[must_use]
     pub fn expects_continue(&self) -> bool {
         self.fields.expects_continue
@@ -192,14 +194,16 @@ impl<'b, 's> RequestHead<'b, 's> {
             && !matches!(self.body, Body::Empty | Body::Length(0))
     }
 
-    /// Whether the client takes trailers in the response: `TE: trailers`. That header itself is hop-by-hop.
+    /// Whether the client takes trailers in the response: `TE: trailers`. That header itself is
+    /// hop-by-hop.
     #[must_use]
     pub fn accepts_trailers(&self) -> bool {
         self.fields.accepts_trailers
     }
 
-    /// The protocol, such as `websocket`, that an HTTP/1.1 request without body asks to switch to. `None` for `h2c`
-    /// and for lists: such a request is served as if it had not asked, which RFC 9110 §7.8 allows.
+    /// The protocol, such as `websocket`, that an HTTP/1.1 request without body asks to switch to.
+    /// `None` for `h2c` and for lists: such a request is served as if it had not asked, which RFC
+    /// 9110 §7.8 allows.
     #[must_use]
     pub fn upgrade(&self) -> Option<&'b [u8]> {
         let may =
@@ -207,8 +211,8 @@ impl<'b, 's> RequestHead<'b, 's> {
         self.fields.upgrade().filter(|_| may)
     }
 
-    /// The end-to-end header fields in order, `Host` among them: what [`write_headers`](Self::write_headers) would
-    /// copy. Values are trimmed.
+    /// The end-to-end header fields in order, `Host` among them: what
+    /// [`write_headers`](Self::write_headers) would copy. Values are trimmed.
     pub fn headers(&self) -> impl Iterator<Item = (&'b str, &'b [u8])> {
         self.fields.iter()
     }
@@ -226,9 +230,10 @@ impl<'b, 's> RequestHead<'b, 's> {
 
     /// Appends the lines of all end-to-end fields that `keep` accepts by name.
     ///
-    /// Left out are the fields of this connection (`Connection` and what it names, `Keep-Alive`, `Proxy-Connection`,
-    /// `TE`, `Upgrade`, `HTTP2-Settings`), the framing ([`Body::write_header`] writes it anew), and `Expect` from
-    /// HTTP/1.0. `Trailer` and `Proxy-Authorization` are passed on.
+    /// Left out are the fields of this connection (`Connection` and what it names, `Keep-Alive`,
+    /// `Proxy-Connection`, `TE`, `Upgrade`, `HTTP2-Settings`), the framing ([`Body::write_header`]
+    /// writes it anew), and `Expect` from HTTP/1.0. `Trailer` and `Proxy-Authorization` are passed
+    /// on.
     pub fn write_headers(&self, out: &mut Vec<u8>, keep: impl FnMut(&str) -> bool) {
         self.fields.write(out, keep);
     }
@@ -236,7 +241,8 @@ impl<'b, 's> RequestHead<'b, 's> {
 
 impl<'b> Target<'b> {
     fn parse(method: &str, target: &'b str) -> Result<Self, Fault> {
-        // `httparse` has refused spaces and control bytes. No early exit, so that this becomes a few vector operations.
+        // `httparse` has refused spaces and control bytes. No early exit, so that this becomes a
+        // few vector operations.
         if target
             .bytes()
             .fold(false, |bad, byte| bad | (byte == b'#') | (byte >= 0x80))
@@ -300,7 +306,8 @@ fn skip_empty_lines(buf: &[u8]) -> Result<usize, Fault> {
 
 /// Decides whether an incomplete head may still become a good one.
 fn incomplete(head: &[u8], len: usize, limits: &Limits) -> Result<(), RequestError> {
-    // Without this a client that ends its lines with LF alone would wait for an answer until it is timed out.
+    // Without this a client that ends its lines with LF alone would wait for an answer until it is
+    // timed out.
     check_line_ends(head)?;
     if len < limits.head_bytes {
         Ok(())
@@ -330,7 +337,8 @@ fn refusal(error: httparse::Error, head: &[u8], limits: &Limits) -> RequestError
     }
 }
 
-/// Whether the third word is `HTTP/` and a digit, so that the request is well-formed but of another version.
+/// Whether the third word is `HTTP/` and a digit, so that the request is well-formed but of another
+/// version.
 fn names_other_version(head: &[u8]) -> bool {
     let version = head.split(|&byte| byte == b' ').nth(2).unwrap_or_default();
     matches!(version, [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', ..])

@@ -1,5 +1,5 @@
-//! Response heads (RFC 9112 §4). A response is framed as strictly as a request: a confused upstream must not be able
-//! to put words into another client's answer.
+//! Response heads (RFC 9112 §4). A response is framed as strictly as a request: a confused upstream
+//! must not be able to put words into another client's answer.
 
 use httparse::Status;
 
@@ -34,8 +34,8 @@ impl<'b, 's> ResponseHead<'b, 's> {
     /// Reads the head at the start of `buf`; `Ok(None)` means that more bytes are needed. See
     /// [`RequestHead::parse`](crate::RequestHead::parse).
     ///
-    /// A response with a 1xx status other than 101 is followed by another head, for which `parse` is called again with
-    /// the same `request`; bounding how often is up to the caller.
+    /// A response with a 1xx status other than 101 is followed by another head, for which `parse`
+    /// is called again with the same `request`; bounding how often is up to the caller.
     ///
     /// # Errors
     ///
@@ -47,8 +47,8 @@ impl<'b, 's> ResponseHead<'b, 's> {
         slots: &'s mut Slots<'b>,
     ) -> Result<Option<Self>, ResponseError> {
         let window = &buf[..buf.len().min(limits.head_bytes)];
-        // `httparse` skips empty lines, which RFC 9112 §2.2 allows before requests only: here they are what is left
-        // of another body.
+        // `httparse` skips empty lines, which RFC 9112 §2.2 allows before requests only: here they
+        // are what is left of another body.
         if let [b'\r' | b'\n', ..] = window {
             return Err(Fault::StartLine.into());
         }
@@ -113,7 +113,8 @@ impl<'b, 's> ResponseHead<'b, 's> {
             }
             100..200 if sends_body => return Err(ResponseError::InformationalBody(self.status)),
             100..200 => {}
-            // Some servers do send the body they announce here; it would be read as the next response's head.
+            // Some servers do send the body they announce here; it would be read as the next
+            // response's head.
             204 if sends_body => self.keep_alive = false,
             204 | 304 => {}
             _ if request.head => {}
@@ -156,8 +157,8 @@ impl<'b, 's> ResponseHead<'b, 's> {
         self.body
     }
 
-    /// The `Content-Length` sent, for responses to `HEAD` and 304, where it tells of a body that doesn't follow. `None`
-    /// for 1xx and 204, which must not have it (RFC 9110 §8.6).
+    /// The `Content-Length` sent, for responses to `HEAD` and 304, where it tells of a body that
+    /// doesn't follow. `None` for 1xx and 204, which must not have it (RFC 9110 §8.6).
     #[must_use]
     pub fn content_length(&self) -> Option<u64> {
         if self.status < 200 || self.status == 204 {
@@ -193,8 +194,8 @@ impl<'b, 's> ResponseHead<'b, 's> {
             .filter(|_| self.status == 101 && self.version == Version::Http11)
     }
 
-    /// The end-to-end header fields in order: what [`write_headers`](Self::write_headers) would copy. Values are
-    /// trimmed.
+    /// The end-to-end header fields in order: what [`write_headers`](Self::write_headers) would
+    /// copy. Values are trimmed.
     pub fn headers(&self) -> impl Iterator<Item = (&'b str, &'b [u8])> {
         self.fields.iter()
     }

@@ -5,16 +5,16 @@ use crate::field;
 
 /// The trailer fields of a body, borrowed from the buffer they came in.
 ///
-/// Fields that frame, route, authenticate or modify the message are left out, as RFC 9110 §6.5.1 wants of whoever
-/// passes trailers on.
+/// Fields that frame, route, authenticate or modify the message are left out, as RFC 9110 §6.5.1
+/// wants of whoever passes trailers on.
 #[derive(Clone, Copy)]
 pub struct Trailers<'b> {
     lines: &'b [u8],
 }
 
 impl<'b> Trailers<'b> {
-    /// The fields in the range of an [`Event::Trailers`](crate::Event::Trailers), which the decoder has checked. From
-    /// other bytes, lines that are not header lines are left out.
+    /// The fields in the range of an [`Event::Trailers`](crate::Event::Trailers), which the decoder
+    /// has checked. From other bytes, lines that are not header lines are left out.
     #[must_use]
     pub fn new(lines: &'b [u8]) -> Self {
         Self { lines }
@@ -53,7 +53,8 @@ impl std::fmt::Debug for Trailers<'_> {
     }
 }
 
-/// Checks the section at the start of `buf` and returns its length with the empty line, or `None` when that hasn't come.
+/// Checks the section at the start of `buf` and returns its length with the empty line, or `None`
+/// when that hasn't come.
 pub(crate) fn section(
     buf: &[u8],
     max_bytes: usize,

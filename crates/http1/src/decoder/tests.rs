@@ -179,7 +179,8 @@ fn joins_chunks() {
     }
 }
 
-/// A chunk's line, data and end are one step when they are all there: a call costs more than the bytes of a line.
+/// A chunk's line, data and end are one step when they are all there: a call costs more than the
+/// bytes of a line.
 #[test]
 fn takes_a_whole_chunk_at_once() {
     let mut decoder = Decoder::new(Body::Chunked, &Limits::default());

@@ -318,7 +318,8 @@ fn reads_every_form_of_target() {
     assert_eq!(RequestError::ConnectRefused.status(), 501);
 }
 
-/// RFC 9112 §3.2: 400 for a `Host` that is missing, repeated or malformed; in HTTP/1.0 and absolute-form as well.
+/// RFC 9112 §3.2: 400 for a `Host` that is missing, repeated or malformed; in HTTP/1.0 and
+/// absolute-form as well.
 #[test]
 fn insists_on_one_good_host() {
     for line in ["GET / HTTP/1.1", "GET / HTTP/1.0", "GET http://a/ HTTP/1.1"] {
@@ -601,8 +602,8 @@ fn keeps_what_is_of_this_connection() {
     });
 }
 
-/// RFC 9110 §7.6.1: "a sender MUST NOT send a connection option corresponding to a field that is intended for all
-/// recipients of the content".
+/// RFC 9110 §7.6.1: "a sender MUST NOT send a connection option corresponding to a field that is
+/// intended for all recipients of the content".
 #[test]
 fn lets_nobody_strip_what_matters() {
     for name in [

@@ -76,7 +76,8 @@ pub(crate) fn response(head: &ResponseHead<'_, '_>) -> Response {
     }
 }
 
-/// Reads `pieces`, one after the other as they would come from a socket, then the end of the stream.
+/// Reads `pieces`, one after the other as they would come from a socket, then the end of the
+/// stream.
 pub(crate) fn read<'p>(
     side: Side,
     limits: &Limits,
@@ -116,7 +117,8 @@ struct Reader<'l> {
 }
 
 impl Reader<'_> {
-    /// Reads one thing; returns the bytes it took, or `None` when more are needed or nothing can follow.
+    /// Reads one thing; returns the bytes it took, or `None` when more are needed or nothing can
+    /// follow.
     fn step(&mut self, buf: &[u8]) -> Option<usize> {
         if self.items.last() == Some(&Item::Refused) {
             return None;

@@ -1,5 +1,5 @@
-//! hyper reads the same bytes: whatever we accept it must accept, and read as the same message. It is more lenient in
-//! places; those are listed, so that the list stays true.
+//! hyper reads the same bytes: whatever we accept it must accept, and read as the same message. It
+//! is more lenient in places; those are listed, so that the list stays true.
 //!
 //! The connections are hyper's real ones, over an in-memory pipe.
 
@@ -237,7 +237,8 @@ fn response_message(head: &Response) -> Message {
     }
 }
 
-/// hyper's `Uri` refuses these in a path or query; browsers send some of them as they are, and they separate nothing.
+/// hyper's `Uri` refuses these in a path or query; browsers send some of them as they are, and they
+/// separate nothing.
 fn is_beyond_hypers_uri(message: &Message) -> bool {
     message
         .start
@@ -271,7 +272,8 @@ proptest! {
     }
 }
 
-/// A test that compares nothing would pass: generated requests are all accepted, and hyper sees every one of them.
+/// A test that compares nothing would pass: generated requests are all accepted, and hyper sees
+/// every one of them.
 #[test]
 fn the_comparison_compares() {
     let bytes = b"POST /a?b HTTP/1.1\r\nHost: a\r\nConnection: x\r\nX: 1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\ny: z\r\n\r\n\
@@ -375,7 +377,8 @@ fn stricter_than_hyper_with_responses() {
     }
 }
 
-/// The two never differ in how a body is framed without one of them refusing; spelled out for what is asked most.
+/// The two never differ in how a body is framed without one of them refusing; spelled out for what
+/// is asked most.
 #[test]
 fn hyper_agrees_on_framing() {
     for (lines, body) in [
