@@ -1,1 +1,43 @@
-//! Placeholder until its work comes.
+//! The data plane: takes a [`mesh::Mesh`] and serves real traffic by it.
+//!
+//! [`Dispatcher::start`] opens the listeners and starts one thread per worker; [`Dispatcher::apply`] swaps
+//! the configuration in one step; [`Dispatcher::drain`] ends without losing a request.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mesh = mesh::Mesh::default();
+//! let dispatcher = dispatcher::Dispatcher::start(dispatcher::Options::default(), mesh)?;
+//! for listener in dispatcher.listeners() {
+//!     println!("{} on {}", listener.name, listener.address);
+//! }
+//! let cut_off = dispatcher.drain();
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What it refuses to do: read documents, decide what they mean, or pick an endpoint. That is `mesh`'s and
+//! `alba`'s work; this crate is sockets, protocols and time.
+
+mod admin;
+mod buffer;
+mod client;
+mod clock;
+mod cluster;
+mod control;
+mod dispatcher;
+mod exchange;
+mod health;
+mod http;
+mod options;
+mod pool;
+mod snapshot;
+mod telemetry;
+mod timer;
+mod transport;
+mod views;
+mod worker;
+
+pub use crate::dispatcher::{Applied, ApplyError, Dispatcher, StartError};
+pub use crate::options::{AccessLog, AccessLogFormat, Limits, Options};
+pub use crate::transport::tls::TlsError;
+pub use crate::views::{ClusterView, EndpointView, ListenerView};

@@ -1,0 +1,231 @@
+//! What all workers share about a cluster: who its endpoints are, how they fare, and its limits.
+
+use std::collections::HashSet;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use alba::{Balancer, Completion, EndpointId, Pick, PickRequest, Rng};
+use arc_swap::ArcSwap;
+use mesh::{EndpointAddress, UpstreamProtocol};
+use rustls::pki_types::ServerName;
+
+use crate::clock;
+use crate::pool::IdHash;
+use crate::transport::connect::{ClientTls, Target};
+use crate::transport::tls::{self, TlsError};
+
+/// One cluster of the snapshot in force.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    /// As the mesh has it.
+    pub(crate) config: mesh::Cluster,
+    /// TLS towards its endpoints.
+    pub(crate) tls: Option<ClientTls>,
+    /// What is in use of its limits; survives reloads.
+    pub(crate) usage: Arc<Usage>,
+    /// Replaced when endpoints come and go, which makes no new snapshot.
+    members: ArcSwap<Members>,
+}
+
+/// The endpoints of a moment. Positions in `targets` are the balancer's.
+#[derive(Debug)]
+pub(crate) struct Members {
+    pub(crate) balancer: Balancer,
+    pub(crate) targets: Vec<Target>,
+    pub(crate) ids: HashSet<EndpointId, IdHash>,
+}
+
+impl Members {
+    fn new(balancer: Balancer, endpoints: &[alba::Endpoint], targets: Vec<Target>) -> Self {
+        Self {
+            balancer,
+            targets,
+            ids: endpoints.iter().map(|endpoint| endpoint.id).collect(),
+        }
+    }
+}
+
+/// Counts towards a cluster's limits, over all workers.
+#[derive(Debug, Default)]
+pub(crate) struct Usage {
+    pub(crate) connections: AtomicU32,
+    pub(crate) pending: AtomicU32,
+    pub(crate) requests: AtomicU32,
+    pub(crate) retries: AtomicU32,
+}
+
+/// A counted use of a limit, given back on drop.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    usage: Arc<Usage>,
+    counter: fn(&Usage) -> &AtomicU32,
+}
+
+impl Permit {
+    /// Counts one more, unless `limit` is reached.
+    pub(crate) fn acquire(
+        usage: &Arc<Usage>,
+        counter: fn(&Usage) -> &AtomicU32,
+        limit: u32,
+    ) -> Option<Self> {
+        let taken = counter(usage).fetch_add(1, Ordering::Relaxed);
+        let permit = Self {
+            usage: usage.clone(),
+            counter,
+        };
+        (taken < limit).then_some(permit)
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        (self.counter)(&self.usage).fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Cluster {
+    /// Builds a cluster, taking over what `previous`, the cluster of the same name, has learned.
+    /// `addresses` are what is known so far of the names among its endpoints.
+    pub(crate) fn build(
+        config: &mesh::Cluster,
+        previous: Option<&Self>,
+        addresses: &dyn Fn(&str, u16) -> Vec<SocketAddr>,
+    ) -> Result<Self, TlsError> {
+        let alpn: &[u8] = match config.protocol {
+            UpstreamProtocol::Http1 => b"http/1.1",
+            UpstreamProtocol::Http2 => b"h2",
+        };
+        let tls = match &config.tls {
+            None => None,
+            Some(origination) => {
+                let name = origination
+                    .sni
+                    .clone()
+                    .unwrap_or_else(|| config.host.clone());
+                let server_name =
+                    ServerName::try_from(name).map_err(|error| TlsError::Settings {
+                        origin: config.name.clone(),
+                        reason: error.to_string(),
+                    })?;
+                Some(ClientTls {
+                    config: tls::client_config(origination, &config.name, alpn)?,
+                    server_name,
+                })
+            }
+        };
+        let (endpoints, targets) = members(config, addresses);
+        let settings = config.balancing.clone();
+        let now = clock::now();
+        let (balancer, usage) = match previous {
+            None => (Balancer::new(settings, &endpoints, now), Arc::default()),
+            Some(previous) => (
+                previous
+                    .members
+                    .load()
+                    .balancer
+                    .apply(settings, &endpoints, now),
+                previous.usage.clone(),
+            ),
+        };
+        Ok(Self {
+            config: config.clone(),
+            tls,
+            usage,
+            members: ArcSwap::from_pointee(Members::new(balancer, &endpoints, targets)),
+        })
+    }
+
+    /// Whether connections made for `other` can be used for this cluster too.
+    pub(crate) fn shares_connections_with(&self, other: &Self) -> bool {
+        self.config.protocol == other.config.protocol
+            && self.config.tls == other.config.tls
+            && self.config.connection_pool.tcp_keepalive
+                == other.config.connection_pool.tcp_keepalive
+    }
+
+    /// The endpoints now.
+    pub(crate) fn members(&self) -> arc_swap::Guard<Arc<Members>> {
+        self.members.load()
+    }
+
+    /// Picks an endpoint. The pick is in flight until [`Self::complete`].
+    pub(crate) fn pick(
+        &self,
+        rng: &mut Rng,
+        now: alba::Time,
+        tried: &[u32],
+    ) -> Option<(Pick, Target)> {
+        let members = self.members.load();
+        let request = PickRequest { tried, hash: None };
+        let pick = members.balancer.pick(now, rng, &request)?;
+        let target = members.targets[pick.index() as usize].clone();
+        Some((pick, target))
+    }
+
+    /// Ends a pick.
+    pub(crate) fn complete(&self, pick: Pick, completion: Completion) {
+        self.members.load().balancer.complete(pick, completion);
+    }
+
+    /// The names among its endpoints.
+    pub(crate) fn names(&self) -> impl Iterator<Item = (&str, u16)> {
+        self.config
+            .endpoints
+            .iter()
+            .filter_map(|endpoint| match &endpoint.address {
+                EndpointAddress::Dns(name, port) => Some((name.as_str(), *port)),
+                EndpointAddress::Ip(_) | EndpointAddress::Unix(_) => None,
+            })
+    }
+
+    /// Takes the addresses that names have now; endpoints that stay keep what was learned of them.
+    pub(crate) fn resolve(&self, addresses: &dyn Fn(&str, u16) -> Vec<SocketAddr>) {
+        let (endpoints, targets) = members(&self.config, addresses);
+        let current = self.members.load();
+        if current.targets == targets {
+            return;
+        }
+        let settings = self.config.balancing.clone();
+        let balancer = current.balancer.apply(settings, &endpoints, clock::now());
+        self.members
+            .store(Arc::new(Members::new(balancer, &endpoints, targets)));
+    }
+}
+
+/// The balancer's and the connector's view of the same list.
+fn members(
+    config: &mesh::Cluster,
+    addresses: &dyn Fn(&str, u16) -> Vec<SocketAddr>,
+) -> (Vec<alba::Endpoint>, Vec<Target>) {
+    let mut endpoints = Vec::with_capacity(config.endpoints.len());
+    let mut targets = Vec::with_capacity(config.endpoints.len());
+    for endpoint in &config.endpoints {
+        let found = match &endpoint.address {
+            EndpointAddress::Ip(address) => vec![Target::Tcp(*address)],
+            EndpointAddress::Unix(path) => vec![Target::Unix(path.clone())],
+            EndpointAddress::Dns(name, port) => addresses(name, *port)
+                .into_iter()
+                .map(Target::Tcp)
+                .collect(),
+        };
+        for target in found {
+            endpoints.push(alba::Endpoint {
+                id: endpoint_id(&target),
+                weight: endpoint.weight,
+                locality: endpoint.locality.clone(),
+            });
+            targets.push(target);
+        }
+    }
+    (endpoints, targets)
+}
+
+/// The same for the same address in every snapshot of this process.
+fn endpoint_id(target: &Target) -> EndpointId {
+    let mut hasher = DefaultHasher::new();
+    target.hash(&mut hasher);
+    EndpointId(hasher.finish())
+}

@@ -1,0 +1,367 @@
+//! The control thread: everything a dispatcher does that is not a request.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use mesh::{EndpointAddress, Mesh};
+use tokio::sync::Notify;
+
+use crate::admin;
+use crate::clock;
+use crate::dispatcher::Applied;
+use crate::health;
+use crate::snapshot::Snapshot;
+use crate::worker::Shared;
+
+/// How often names are looked up again: Envoy's default `dns_refresh_rate`.
+const RESOLVE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How long the first look-up may hold up the start.
+const FIRST_RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How often certificate files are looked at.
+const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Longest wait between looks at the balancers' own deadlines.
+const BALANCER_INTERVAL: Duration = Duration::from_millis(500);
+
+/// What the control thread, the admin server and the dispatcher's owner share.
+#[derive(Debug)]
+pub(crate) struct Control {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) admin: Option<SocketAddr>,
+    snapshot: ArcSwap<Snapshot>,
+    addresses: Mutex<HashMap<(String, u16), Vec<SocketAddr>>>,
+    status: Mutex<Status>,
+    log_lines_dropped: Arc<AtomicU64>,
+    changed: Notify,
+    stopped: Notify,
+}
+
+/// What became of the configurations so far.
+#[derive(Debug, Default)]
+struct Status {
+    applied: u64,
+    rejected: u64,
+    applied_at: Option<SystemTime>,
+    took: Duration,
+    /// Why the newest documents were refused; `None` once some were taken.
+    rejection: Option<(SystemTime, serde_json::Value)>,
+}
+
+impl Control {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        snapshot: Arc<Snapshot>,
+        admin: Option<SocketAddr>,
+        log_lines_dropped: Arc<AtomicU64>,
+    ) -> Self {
+        Self {
+            shared,
+            admin,
+            snapshot: ArcSwap::new(snapshot),
+            addresses: Mutex::default(),
+            status: Mutex::default(),
+            log_lines_dropped,
+            changed: Notify::new(),
+            stopped: Notify::new(),
+        }
+    }
+
+    /// The snapshot in force.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// Takes note of a snapshot that the workers serve by.
+    pub(crate) fn applied(&self, snapshot: Arc<Snapshot>, applied: &Applied) {
+        self.snapshot.store(snapshot);
+        let mut status = self.status();
+        status.applied += 1;
+        status.applied_at = Some(SystemTime::now());
+        status.took = applied.took;
+        status.rejection = None;
+        self.changed.notify_one();
+    }
+
+    /// Takes note of documents that were refused.
+    pub(crate) fn rejected(&self, reasons: serde_json::Value) {
+        let mut status = self.status();
+        status.rejected += 1;
+        status.rejection = Some((SystemTime::now(), reasons));
+    }
+
+    /// Ends the control thread.
+    pub(crate) fn stop(&self) {
+        self.stopped.notify_one();
+    }
+
+    fn status(&self) -> std::sync::MutexGuard<'_, Status> {
+        self.status.lock().expect("no panic holds it")
+    }
+
+    /// What is known of a name's addresses.
+    pub(crate) fn addresses(&self, name: &str, port: u16) -> Vec<SocketAddr> {
+        let known = self.addresses.lock().expect("no panic holds it");
+        known
+            .get(&(name.to_owned(), port))
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// Looks the names of a mesh up before it is served, for as long as a start may take.
+    pub(crate) fn resolve_now(&self, mesh: &Mesh) {
+        let endpoints = mesh.clusters.iter().flat_map(|cluster| &cluster.endpoints);
+        let names: Vec<_> = endpoints
+            .filter_map(|endpoint| match &endpoint.address {
+                EndpointAddress::Dns(name, port) => Some((name.clone(), *port)),
+                EndpointAddress::Ip(_) | EndpointAddress::Unix(_) => None,
+            })
+            .collect();
+        if names.is_empty() {
+            return;
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let runtime = runtime.expect("a runtime needs only a few file descriptors");
+        runtime.block_on(async {
+            let looking = tokio::time::timeout(FIRST_RESOLVE_TIMEOUT, self.look_up(names));
+            if looking.await.is_err() {
+                tracing::warn!("names of endpoints are still being looked up; requests to them get 503 until then");
+            }
+        });
+        runtime.shutdown_background();
+    }
+
+    async fn look_up(&self, names: impl IntoIterator<Item = (String, u16)>) {
+        for (name, port) in names {
+            let found = tokio::net::lookup_host((name.as_str(), port)).await;
+            match found.map(Iterator::collect::<Vec<_>>) {
+                Ok(mut found) => {
+                    found.sort_unstable();
+                    found.dedup();
+                    let mut known = self.addresses.lock().expect("no panic holds it");
+                    known.insert((name, port), found);
+                }
+                // The last known addresses go on being used.
+                Err(error) => tracing::warn!(name, %error, "endpoint's name can't be looked up"),
+            }
+        }
+    }
+
+    async fn resolve(&self) {
+        let snapshot = self.snapshot();
+        let mut names: Vec<(String, u16)> = Vec::new();
+        for cluster in &snapshot.clusters {
+            names.extend(cluster.names().map(|(name, port)| (name.to_owned(), port)));
+        }
+        if names.is_empty() {
+            return;
+        }
+        names.sort_unstable();
+        names.dedup();
+        self.look_up(names).await;
+        for cluster in &snapshot.clusters {
+            if cluster.names().next().is_some() {
+                cluster.resolve(&|name, port| self.addresses(name, port));
+            }
+        }
+    }
+
+    /// `/config/status`.
+    pub(crate) fn status_json(&self) -> serde_json::Value {
+        let snapshot = self.snapshot();
+        let status = self.status();
+        serde_json::json!({
+            "snapshot": snapshot.number - 1,
+            "applied_at": status.applied_at.map(unix_seconds),
+            "apply_ms": status.took.as_secs_f64() * 1e3,
+            "applied": status.applied,
+            "rejected": status.rejected,
+            "rejection": status.rejection.as_ref().map(|(at, reasons)| serde_json::json!({
+                "at": unix_seconds(*at),
+                "reasons": reasons,
+            })),
+            "listeners": snapshot.mesh.listeners.len(),
+            "clusters": snapshot.clusters.len(),
+        })
+    }
+
+    /// `/metrics`: what the requests' own series do not say.
+    pub(crate) fn write_metrics(&self, out: &mut String) {
+        self.shared.registry.write(out);
+        let snapshot = self.snapshot();
+        let status = self.status();
+        let (reloads, connections) = ("dalbi_config_reloads_total", "dalbi_client_connections");
+        let open = self.shared.connections.load(Ordering::Relaxed);
+        let dropped = self.log_lines_dropped.load(Ordering::Relaxed);
+        let applied_at = status.applied_at.map_or(0.0, unix_seconds);
+        let mut text = String::new();
+        let mut metric = |name: &str, kind: &str, help: &str, lines: &[(String, f64)]| {
+            writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}")
+                .expect("a string takes all");
+            for (labels, value) in lines {
+                writeln!(text, "{name}{labels} {value}").expect("a string takes all");
+            }
+        };
+        let plain = |value: f64| vec![(String::new(), value)];
+        metric(
+            reloads,
+            "counter",
+            "Configurations taken and refused.",
+            &[
+                ("{result=\"applied\"}".to_owned(), status.applied as f64),
+                ("{result=\"rejected\"}".to_owned(), status.rejected as f64),
+            ],
+        );
+        metric(
+            "dalbi_config_number",
+            "gauge",
+            "Counts the configurations of this process.",
+            &plain((snapshot.number - 1) as f64),
+        );
+        metric(
+            "dalbi_config_applied_timestamp_seconds",
+            "gauge",
+            "When the configuration in force was taken.",
+            &plain(applied_at),
+        );
+        metric(
+            "dalbi_config_rejected",
+            "gauge",
+            "1 while the newest documents are refused.",
+            &plain(f64::from(u8::from(status.rejection.is_some()))),
+        );
+        metric(
+            connections,
+            "gauge",
+            "Open client connections.",
+            &plain(open as f64),
+        );
+        metric(
+            "dalbi_access_log_dropped_total",
+            "counter",
+            "Lines dropped because the disk was slow.",
+            &plain(dropped as f64),
+        );
+        let clusters = crate::views::ClusterView::all(&snapshot);
+        let label =
+            |cluster: &crate::views::ClusterView| format!("{{cluster=\"{}\"}}", cluster.name);
+        let per_cluster =
+            |value: &dyn Fn(&crate::views::ClusterView) -> f64| -> Vec<(String, f64)> {
+                clusters
+                    .iter()
+                    .map(|cluster| (label(cluster), value(cluster)))
+                    .collect()
+            };
+        metric(
+            "dalbi_cluster_connections",
+            "gauge",
+            "Connections to a cluster.",
+            &per_cluster(&|cluster| f64::from(cluster.connections)),
+        );
+        metric(
+            "dalbi_cluster_endpoints",
+            "gauge",
+            "Endpoints of a cluster.",
+            &per_cluster(&|cluster| cluster.endpoints.len() as f64),
+        );
+        metric(
+            "dalbi_cluster_endpoints_available",
+            "gauge",
+            "Endpoints that are healthy and not ejected.",
+            &per_cluster(&|cluster| {
+                cluster
+                    .endpoints
+                    .iter()
+                    .filter(|endpoint| endpoint.healthy && !endpoint.ejected)
+                    .count() as f64
+            }),
+        );
+        metric(
+            "dalbi_cluster_requests_in_flight",
+            "gauge",
+            "Requests sent and not answered.",
+            &per_cluster(&|cluster| {
+                cluster
+                    .endpoints
+                    .iter()
+                    .map(|endpoint| f64::from(endpoint.in_flight))
+                    .sum()
+            }),
+        );
+        out.push_str(&text);
+    }
+}
+
+fn unix_seconds(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs_f64()
+}
+
+/// Runs the control thread until it is stopped.
+pub(crate) fn run(control: &Arc<Control>, admin: Option<std::net::TcpListener>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.expect("a runtime needs only a few file descriptors");
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime, async {
+        if let Some(admin) = admin {
+            tokio::task::spawn_local(admin::serve(control.clone(), admin));
+        }
+        tokio::task::spawn_local(resolve_names(control.clone()));
+        tokio::task::spawn_local(reload_certificates(control.clone()));
+        tokio::task::spawn_local(wake_balancers(control.clone()));
+        tokio::task::spawn_local(health::check(control.clone()));
+        control.stopped.notified().await;
+    });
+    // A look-up may still block a helper thread.
+    runtime.shutdown_background();
+}
+
+async fn resolve_names(control: Arc<Control>) {
+    loop {
+        control.resolve().await;
+        // A new snapshot may have new names.
+        tokio::select! {
+            () = tokio::time::sleep(RESOLVE_INTERVAL) => {}
+            () = control.changed.notified() => {}
+        }
+    }
+}
+
+async fn reload_certificates(control: Arc<Control>) {
+    let mut ticks = tokio::time::interval(CERTIFICATE_INTERVAL);
+    loop {
+        ticks.tick().await;
+        control.snapshot().reload_certificates();
+    }
+}
+
+/// Calls the balancers when they want to be called.
+async fn wake_balancers(control: Arc<Control>) {
+    loop {
+        let now = clock::now();
+        let mut next = now + BALANCER_INTERVAL;
+        for cluster in &control.snapshot().clusters {
+            let members = cluster.members();
+            let Some(due) = members.balancer.poll_timeout() else {
+                continue;
+            };
+            if due <= now {
+                members.balancer.handle_timeout(now);
+            } else {
+                next = next.min(due);
+            }
+        }
+        tokio::time::sleep(next.since(now).max(Duration::from_millis(1))).await;
+    }
+}

@@ -1,0 +1,378 @@
+//! A running data plane, as the binary holds it.
+
+use std::collections::HashSet;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use mesh::Mesh;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+use crate::control::{self, Control};
+use crate::options::Options;
+use crate::snapshot::Snapshot;
+use crate::telemetry::access_log::Log;
+use crate::transport::tls::TlsError;
+use crate::views::{ClusterView, ListenerView};
+use crate::worker::{self, Command, Shared};
+
+/// Connections that may wait to be accepted, per worker and listener; the kernel caps it at `somaxconn`.
+const BACKLOG: i32 = 4096;
+
+/// A configuration that was not taken; the one before goes on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ApplyError {
+    /// A listener can't be opened.
+    #[error("listen on {address} for {listener}: {source}; {}", advice(.source, *.address))]
+    Listen {
+        /// The listener's name.
+        listener: String,
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// Two listeners want the same address.
+    #[error(
+        "{first} and {second} both listen on {address}; give one of them another port or `bind` address"
+    )]
+    Conflict {
+        /// A listener's name.
+        first: String,
+        /// Another's.
+        second: String,
+        /// Where.
+        address: SocketAddr,
+    },
+    /// A certificate or TLS setting can't be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// A dispatcher that did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The mesh can't be served.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// The admin server can't listen.
+    #[error("listen on {address} for the admin server: {source}; {}", advice(.source, *.address))]
+    Admin {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The access log can't be written.
+    #[error("open access log {path}: {source}")]
+    AccessLog {
+        /// Its file.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A thread can't be started.
+    #[error("start a thread: {0}; is the limit on processes reached?")]
+    Thread(io::Error),
+}
+
+fn advice(error: &io::Error, address: SocketAddr) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!(
+                "another process has port {}; stop it or use --port-offset or --admin",
+                address.port()
+            )
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!(
+                "port {} needs privileges; try --port-offset 8000",
+                address.port()
+            )
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            format!(
+                "this machine has no address {}; check `bind` or --bind",
+                address.ip()
+            )
+        }
+        _ => "check the address".to_owned(),
+    }
+}
+
+/// What taking a configuration changed.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Applied {
+    /// Counts the configurations of this process from 1.
+    pub number: u64,
+    /// Listeners that are new.
+    pub opened: Vec<SocketAddr>,
+    /// Listeners that are gone.
+    pub closed: Vec<SocketAddr>,
+    /// From the call until every worker serves by it.
+    pub took: Duration,
+}
+
+/// A running data plane: worker threads that serve, and a control thread for everything that is not a request.
+#[derive(Debug)]
+pub struct Dispatcher {
+    shared: Arc<Shared>,
+    control: Arc<Control>,
+    workers: Vec<Worker>,
+    control_thread: Option<JoinHandle<()>>,
+    /// Held while a configuration is taken: one after the other.
+    applying: Mutex<()>,
+}
+
+#[derive(Debug)]
+struct Worker {
+    commands: UnboundedSender<Command>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Dispatcher {
+    /// Starts serving. Returns once every listener listens.
+    ///
+    /// # Errors
+    /// Names the listener, address, certificate or file that can't be had; nothing is left running then.
+    pub fn start(options: Options, mesh: Mesh) -> Result<Self, StartError> {
+        let dropped = Arc::new(AtomicU64::new(0));
+        let log = Log::open(&options.access_log, dropped.clone()).map_err(|source| {
+            StartError::AccessLog {
+                path: options
+                    .access_log
+                    .path
+                    .as_ref()
+                    .map_or_else(|| "standard output".into(), |p| p.display().to_string()),
+                source,
+            }
+        })?;
+        let admin = options.admin.map(|address| {
+            let socket =
+                listen(address, false).and_then(|socket| Ok((socket.local_addr()?, socket)));
+            socket.map_err(|source| StartError::Admin { address, source })
+        });
+        let admin = admin.transpose()?;
+        let shared = Arc::new(Shared {
+            options,
+            registry: Arc::default(),
+            log,
+            connections: Arc::new(AtomicUsize::new(0)),
+            draining: AtomicBool::new(false),
+        });
+        let empty = Snapshot::build(Mesh::default(), &shared.options, None, &|_, _| Vec::new())
+            .map_err(ApplyError::Tls)?;
+        let empty = Arc::new(empty);
+        let control = Arc::new(Control::new(
+            shared.clone(),
+            empty.clone(),
+            admin.as_ref().map(|(address, _)| *address),
+            dropped,
+        ));
+        let mut dispatcher = Self {
+            workers: Vec::new(),
+            control_thread: None,
+            applying: Mutex::new(()),
+            shared: shared.clone(),
+            control: control.clone(),
+        };
+        for index in 0..shared.options.workers.max(1) {
+            let (commands, queue) = unbounded_channel();
+            let (shared, empty) = (shared.clone(), empty.clone());
+            let seed = seed(index);
+            let thread = std::thread::Builder::new()
+                .name(format!("worker-{index}"))
+                .spawn(move || worker::run(shared, empty, queue, seed))
+                .map_err(StartError::Thread)?;
+            dispatcher.workers.push(Worker {
+                commands,
+                thread: Some(thread),
+            });
+        }
+        control.resolve_now(&mesh);
+        dispatcher.apply(mesh)?;
+        let thread = std::thread::Builder::new()
+            .name("control".into())
+            .spawn(move || control::run(&control, admin.map(|(_, socket)| socket)))
+            .map_err(StartError::Thread)?;
+        dispatcher.control_thread = Some(thread);
+        Ok(dispatcher)
+    }
+
+    /// Serves by another mesh from now on: all of it or, with an error, nothing. Requests in flight end by
+    /// the old one; pools and what balancers learned of clusters that stay are kept.
+    ///
+    /// # Errors
+    /// Names the listener, address or certificate that can't be had.
+    pub fn apply(&self, mesh: Mesh) -> Result<Applied, ApplyError> {
+        let started = Instant::now();
+        let _one_at_a_time = self.applying.lock().expect("no panic holds it");
+        let before = self.control.snapshot();
+        let snapshot =
+            Snapshot::build(mesh, &self.shared.options, Some(&before), &|name, port| {
+                self.control.addresses(name, port)
+            })?;
+        check_conflicts(&snapshot)?;
+        let old: HashSet<_> = before
+            .listeners
+            .iter()
+            .map(|listener| listener.address)
+            .collect();
+        let new: HashSet<_> = snapshot
+            .listeners
+            .iter()
+            .map(|listener| listener.address)
+            .collect();
+        let opened: Vec<_> = new.difference(&old).copied().collect();
+        let mut sockets: Vec<Vec<_>> = self.workers.iter().map(|_| Vec::new()).collect();
+        for address in &opened {
+            if before.mesh.listeners.is_empty() {
+                probe(*address).map_err(|source| ApplyError::Listen {
+                    listener: name_of(&snapshot, *address),
+                    address: *address,
+                    source,
+                })?;
+            }
+            for sockets in &mut sockets {
+                let socket = listen(*address, true).map_err(|source| ApplyError::Listen {
+                    listener: name_of(&snapshot, *address),
+                    address: *address,
+                    source,
+                })?;
+                sockets.push((*address, socket));
+            }
+        }
+        let snapshot = Arc::new(snapshot);
+        let (done, waiting) = std::sync::mpsc::channel();
+        for (worker, sockets) in self.workers.iter().zip(sockets) {
+            let command = Command::Apply {
+                snapshot: snapshot.clone(),
+                sockets,
+                done: done.clone(),
+            };
+            worker.commands.send(command).ok();
+        }
+        drop(done);
+        // Ends when every worker has answered or is gone.
+        while waiting.recv().is_ok() {}
+        let applied = Applied {
+            number: snapshot.number,
+            opened,
+            closed: old.difference(&new).copied().collect(),
+            took: started.elapsed(),
+        };
+        self.control.applied(snapshot, &applied);
+        Ok(applied)
+    }
+
+    /// Records that documents were refused, for `/config/status` and the metrics. `reasons` are shown as they are.
+    pub fn reject(&self, reasons: serde_json::Value) {
+        self.control.rejected(reasons);
+    }
+
+    /// What is listened on.
+    pub fn listeners(&self) -> Vec<ListenerView> {
+        ListenerView::all(&self.control.snapshot())
+    }
+
+    /// How every cluster's endpoints fare.
+    pub fn clusters(&self) -> Vec<ClusterView> {
+        ClusterView::all(&self.control.snapshot())
+    }
+
+    /// Where the admin server listens.
+    pub fn admin(&self) -> Option<SocketAddr> {
+        self.control.admin
+    }
+
+    /// Stops accepting, lets requests in flight finish, tells keep-alive clients to go, and returns when all
+    /// are gone or the drain timeout has passed. Returns the number of connections that were cut off.
+    pub fn drain(mut self) -> usize {
+        self.shared.draining.store(true, Ordering::Relaxed);
+        for worker in &self.workers {
+            worker.commands.send(Command::Drain).ok();
+        }
+        let deadline = Instant::now() + self.shared.options.limits.drain_timeout;
+        let threads: Vec<_> = self
+            .workers
+            .iter_mut()
+            .filter_map(|worker| worker.thread.take())
+            .collect();
+        while Instant::now() < deadline && threads.iter().any(|thread| !thread.is_finished()) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.control.stop();
+        if let Some(control) = self.control_thread.take() {
+            control.join().ok();
+        }
+        self.shared.connections.load(Ordering::Relaxed)
+    }
+}
+
+/// Workers must not draw the same random numbers, nor processes that start together.
+fn seed(index: usize) -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(index)
+}
+
+fn name_of(snapshot: &Snapshot, address: SocketAddr) -> String {
+    let position = snapshot
+        .listeners
+        .iter()
+        .position(|listener| listener.address == address);
+    position.map_or_else(String::new, |position| {
+        snapshot.mesh.listeners[position].name.clone()
+    })
+}
+
+fn check_conflicts(snapshot: &Snapshot) -> Result<(), ApplyError> {
+    let names = snapshot
+        .mesh
+        .listeners
+        .iter()
+        .map(|listener| &listener.name);
+    let mut seen = std::collections::HashMap::new();
+    for (listener, name) in snapshot.listeners.iter().zip(names) {
+        if let Some(first) = seen.insert(listener.address, name) {
+            return Err(ApplyError::Conflict {
+                first: first.clone(),
+                second: name.clone(),
+                address: listener.address,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Fails where another process listens. Sockets that share a port don't notice each other, and two
+/// dispatchers on one port would each get half of the traffic.
+fn probe(address: SocketAddr) -> io::Result<()> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())
+}
+
+fn listen(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}

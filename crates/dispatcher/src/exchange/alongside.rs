@@ -1,0 +1,142 @@
+//! Waiting for an answer while the request's body is still on its way, and no longer than allowed.
+
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use crate::http::body::TransferError;
+use crate::timer::Timer;
+
+/// The times that end a request.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    deadline: Option<Instant>,
+    idle: Duration,
+    /// Bytes moved in either direction.
+    moved: Cell<u64>,
+    /// What had moved at the last look, and when the next is due.
+    seen: Cell<u64>,
+    next_look: Cell<Instant>,
+}
+
+/// Why a wait was given up.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// The client's side broke while its body was read.
+    Client,
+    /// The whole request's time is up.
+    Route,
+    /// This try's time is up.
+    Try,
+    /// Nothing moved for the idle timeout.
+    Idle,
+}
+
+impl Watch {
+    /// Watches a request that began at `started`. `idle` is how long nothing may move.
+    pub(crate) fn new(started: Instant, deadline: Option<Instant>, idle: Duration) -> Self {
+        Self {
+            deadline,
+            idle,
+            moved: Cell::new(0),
+            seen: Cell::new(0),
+            next_look: Cell::new(started + idle),
+        }
+    }
+
+    /// When the whole request's time is up.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Tells of bytes that moved.
+    pub(crate) fn moved(&self, bytes: usize) {
+        self.moved.set(self.moved.get() + bytes as u64);
+    }
+
+    /// Runs `future` to its end unless a time is up first.
+    pub(crate) async fn run<T: Future>(
+        &self,
+        try_deadline: Option<Instant>,
+        timer: &mut Timer,
+        future: T,
+    ) -> Result<T::Output, Stop> {
+        let mut future = pin!(future);
+        poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Ok(output)),
+            Poll::Pending => self.poll(try_deadline, timer, cx).map(Err),
+        })
+        .await
+    }
+
+    /// Looks at the clock only when the timer fires, so that movement costs nothing: a stream is given up
+    /// after between one and two idle timeouts without any.
+    fn poll(
+        &self,
+        try_deadline: Option<Instant>,
+        timer: &mut Timer,
+        cx: &mut Context<'_>,
+    ) -> Poll<Stop> {
+        loop {
+            let look = self.next_look.get();
+            let mut due = look;
+            for deadline in [self.deadline, try_deadline].into_iter().flatten() {
+                due = due.min(deadline);
+            }
+            if timer.poll_expired(due.into(), cx).is_pending() {
+                return Poll::Pending;
+            }
+            if self.deadline.is_some_and(|deadline| due >= deadline) {
+                return Poll::Ready(Stop::Route);
+            }
+            if try_deadline.is_some_and(|deadline| due >= deadline) {
+                return Poll::Ready(Stop::Try);
+            }
+            if self.seen.replace(self.moved.get()) == self.moved.get() {
+                return Poll::Ready(Stop::Idle);
+            }
+            self.next_look.set(look + self.idle);
+        }
+    }
+}
+
+/// A request's body on its way to one try's endpoint.
+#[derive(Debug)]
+pub(crate) struct Upload<'f, F>(Option<Pin<&'f mut F>>);
+
+impl<'f, F: Future<Output = Result<(), TransferError>>> Upload<'f, F> {
+    pub(crate) fn new(future: Pin<&'f mut F>) -> Self {
+        Self(Some(future))
+    }
+
+    /// Ready when the client broke off. When the endpoint stops reading, its answer still counts.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Stop> {
+        if let Some(future) = &mut self.0
+            && let Poll::Ready(result) = future.as_mut().poll(cx)
+        {
+            self.0 = None;
+            if matches!(result, Err(TransferError::Source(_))) {
+                return Poll::Ready(Stop::Client);
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Runs `future` to its end beside the upload.
+    pub(crate) async fn alongside<T: Future>(
+        &mut self,
+        watch: &Watch,
+        try_deadline: Option<Instant>,
+        timer: &mut Timer,
+        future: T,
+    ) -> Result<T::Output, Stop> {
+        let mut future = pin!(future);
+        let both = poll_fn(|cx| match self.poll(cx) {
+            Poll::Ready(stop) => Poll::Ready(Err(stop)),
+            Poll::Pending => future.as_mut().poll(cx).map(Ok),
+        });
+        watch.run(try_deadline, timer, both).await?
+    }
+}

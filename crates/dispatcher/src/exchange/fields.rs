@@ -1,0 +1,246 @@
+//! Which fields travel on, and what is added to them.
+
+use std::fmt::Write;
+
+use alba::Rng;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use mesh::{HeaderOperations, ListenerKind};
+
+use crate::http::view::{Fields, RequestView, write_field};
+
+/// Where fields are written.
+pub(crate) trait FieldSink {
+    /// Copies the fields that `keep` wants.
+    fn copy(&mut self, head: &impl Fields, keep: impl FnMut(&str) -> bool);
+
+    /// Adds a field.
+    fn put(&mut self, name: &str, value: &[u8]);
+}
+
+/// HTTP/1.1: field lines.
+impl FieldSink for Vec<u8> {
+    fn copy(&mut self, head: &impl Fields, keep: impl FnMut(&str) -> bool) {
+        head.write_fields(self, keep);
+    }
+
+    fn put(&mut self, name: &str, value: &[u8]) {
+        write_field(self, name, value);
+    }
+}
+
+/// HTTP/2.
+impl FieldSink for HeaderMap {
+    fn copy(&mut self, head: &impl Fields, mut keep: impl FnMut(&str) -> bool) {
+        head.fields(|name, value| {
+            if keep(name) {
+                self.put(name, value);
+            }
+        });
+    }
+
+    fn put(&mut self, name: &str, value: &[u8]) {
+        // Both were checked when they were parsed; what HTTP/2 still can't carry is left out.
+        if let (Ok(name), Ok(value)) = (
+            HeaderName::from_bytes(name.as_bytes()),
+            HeaderValue::from_bytes(value),
+        ) {
+            self.append(name, value);
+        }
+    }
+}
+
+/// A route's and its destination's changes to one message, in the order in which they apply.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Edits<'m>(pub(crate) [&'m HeaderOperations; 2]);
+
+impl<'m> Edits<'m> {
+    /// Whether a field of that name is replaced or taken away.
+    pub(crate) fn touch(&self, name: &str) -> bool {
+        self.0.iter().any(|edits| {
+            edits
+                .remove
+                .iter()
+                .any(|removed| removed.eq_ignore_ascii_case(name))
+                || edits
+                    .set
+                    .iter()
+                    .any(|(set, _)| set.eq_ignore_ascii_case(name))
+        })
+    }
+
+    /// The authority that replaces the request's.
+    pub(crate) fn authority(&self) -> Option<&'m str> {
+        let all = self.0.iter().rev().flat_map(|edits| edits.set.iter().rev());
+        all.into_iter()
+            .find(|(name, _)| is_authority(name))
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// Writes what is set and added.
+    pub(crate) fn write(&self, sink: &mut impl FieldSink) {
+        for (position, edits) in self.0.iter().enumerate() {
+            for (name, value) in &edits.set {
+                let replaced_later = self.0[position + 1..].iter().any(|later| {
+                    later
+                        .set
+                        .iter()
+                        .any(|(set, _)| set.eq_ignore_ascii_case(name))
+                });
+                if !is_authority(name) && !replaced_later {
+                    sink.put(name, value.as_bytes());
+                }
+            }
+            for (name, value) in &edits.add {
+                sink.put(name, value.as_bytes());
+            }
+        }
+    }
+}
+
+fn is_authority(name: &str) -> bool {
+    name.eq_ignore_ascii_case("host") || name == ":authority"
+}
+
+/// What the connection that a request came on adds to it.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    /// The client's address without port.
+    pub(crate) peer: String,
+    /// `http` or `https`.
+    pub(crate) scheme: &'static str,
+    /// A gateway's clients are outside: what they say of the hop before is replaced or appended to. The
+    /// mesh listener's client is the local workload, which may itself be passing on what a gateway said.
+    pub(crate) kind: ListenerKind,
+}
+
+/// Writes the fields of a request to an endpoint, without framing, and without `host` unless `keep_host`.
+pub(crate) fn write_request_fields(
+    sink: &mut impl FieldSink,
+    head: &impl RequestView,
+    origin: &Origin,
+    edits: Edits<'_>,
+    keep_host: bool,
+    rng: &mut Rng,
+) {
+    let outside = origin.kind == ListenerKind::Gateway;
+    let (mut forwarded_for, mut forwarded_proto) = (false, false);
+    let (mut request_id, mut traceparent) = (false, false);
+    sink.copy(head, |name| {
+        let kept = match name.len() {
+            4 if name.eq_ignore_ascii_case("host") => keep_host,
+            // Written anew where it is passed on.
+            6 if name.eq_ignore_ascii_case("expect") => false,
+            11 if name.eq_ignore_ascii_case("traceparent") => {
+                traceparent = true;
+                true
+            }
+            12 if name.eq_ignore_ascii_case("x-request-id") => {
+                request_id = true;
+                true
+            }
+            15 if name.eq_ignore_ascii_case("x-forwarded-for") => {
+                forwarded_for = true;
+                !outside
+            }
+            17 if name.eq_ignore_ascii_case("x-forwarded-proto") => {
+                forwarded_proto = true;
+                !outside
+            }
+            _ => true,
+        };
+        kept && !edits.touch(name)
+    });
+    if outside && !edits.touch("x-forwarded-for") {
+        match forwarded_for
+            .then(|| mesh::RequestHead::header(head, "x-forwarded-for"))
+            .flatten()
+        {
+            Some(before) => {
+                let mut all = before.into_owned();
+                all.extend_from_slice(b", ");
+                all.extend_from_slice(origin.peer.as_bytes());
+                sink.put("x-forwarded-for", &all);
+            }
+            None => sink.put("x-forwarded-for", origin.peer.as_bytes()),
+        }
+    }
+    if (outside || !forwarded_proto) && !edits.touch("x-forwarded-proto") {
+        sink.put("x-forwarded-proto", origin.scheme.as_bytes());
+    }
+    if !request_id && !edits.touch("x-request-id") {
+        sink.put("x-request-id", &random_uuid(rng));
+    }
+    if !traceparent && !edits.touch("traceparent") {
+        sink.put("traceparent", new_trace(rng).as_bytes());
+    }
+    edits.write(sink);
+}
+
+/// A version 4 UUID (RFC 9562 section 5.4) in its text form.
+fn random_uuid(rng: &mut Rng) -> [u8; 36] {
+    let mut bytes = [0u8; 16];
+    bytes[..8].copy_from_slice(&rng.u64().to_be_bytes());
+    bytes[8..].copy_from_slice(&rng.u64().to_be_bytes());
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let mut text = [b'-'; 36];
+    let mut at = 0;
+    for (index, byte) in bytes.into_iter().enumerate() {
+        if matches!(index, 4 | 6 | 8 | 10) {
+            at += 1;
+        }
+        text[at] = hex_digit(byte >> 4);
+        text[at + 1] = hex_digit(byte & 15);
+        at += 2;
+    }
+    text
+}
+
+fn hex_digit(value: u8) -> u8 {
+    b"0123456789abcdef"[usize::from(value & 15)]
+}
+
+/// A new trace (W3C Trace Context section 3.2), not sampled: whoever exports spans decides that.
+fn new_trace(rng: &mut Rng) -> String {
+    // Zero ids are invalid; `| 1` costs one bit of randomness.
+    let (high, low, parent) = (rng.u64(), rng.u64() | 1, rng.u64() | 1);
+    let mut text = String::with_capacity(55);
+    write!(text, "00-{high:016x}{low:016x}-{parent:016x}-00").expect("a string takes all");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uuid_has_version_and_variant() {
+        let text = String::from_utf8(random_uuid(&mut Rng::seeded(1)).to_vec()).unwrap();
+        let parts: Vec<_> = text.split('-').map(str::len).collect();
+        assert_eq!(parts, [8, 4, 4, 4, 12]);
+        assert_eq!(&text[14..15], "4");
+        assert!("89ab".contains(&text[19..20]));
+    }
+
+    #[test]
+    fn a_trace_parent_is_well_formed_and_unsampled() {
+        let text = new_trace(&mut Rng::seeded(1));
+        let parts: Vec<_> = text.split('-').map(str::len).collect();
+        assert_eq!(parts, [2, 32, 16, 2]);
+        assert!(text.ends_with("-00"));
+    }
+
+    #[test]
+    fn the_destinations_set_wins_over_the_routes() {
+        let set = |value: &str| HeaderOperations {
+            set: vec![("x-a".into(), value.into())],
+            ..HeaderOperations::default()
+        };
+        let (route, destination) = (set("route"), set("destination"));
+        let edits = Edits([&route, &destination]);
+        let mut out = Vec::new();
+        edits.write(&mut out);
+        assert_eq!(out, b"x-a: destination\r\n");
+        assert!(edits.touch("X-A"));
+    }
+}

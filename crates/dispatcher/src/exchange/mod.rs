@@ -1,0 +1,279 @@
+//! One request from its head to the end of its answer, whatever versions the two sides speak.
+
+pub(crate) mod acquire;
+pub(crate) mod alongside;
+pub(crate) mod attempt;
+pub(crate) mod fields;
+pub(crate) mod flags;
+pub(crate) mod prepare;
+pub(crate) mod reply;
+pub(crate) mod retry;
+
+use std::cell::Cell;
+use std::time::Instant;
+
+use smallvec::SmallVec;
+
+use self::alongside::Watch;
+use self::attempt::{Attempt, Attempted, Switched};
+use self::fields::Edits;
+use self::flags::Flags;
+use self::prepare::Forward;
+use self::reply::Reply;
+use self::retry::FailureKind;
+use crate::cluster::Permit;
+use crate::http::body::{BodyError, BodySink, BodySource, RequestBody};
+use crate::http::view::ResponseView;
+use crate::telemetry::record::Record;
+use crate::timer::Timer;
+use crate::worker::Worker;
+
+/// The client's side of an answer.
+pub(crate) trait ResponseSink: BodySink {
+    /// Encodes a final head. `flags`: what went wrong, for a client that may know.
+    fn start(
+        &mut self,
+        head: &impl ResponseView,
+        edits: Edits<'_>,
+        flags: Flags,
+    ) -> Result<(), BodyError>;
+
+    /// Passes an informational head on; a version that can't may drop it.
+    fn informational(&mut self, head: &impl ResponseView);
+
+    /// Encodes a 101, after which the connection is a tunnel.
+    fn switch(&mut self, head: &impl ResponseView, edits: Edits<'_>);
+}
+
+/// How an exchange left the client's connection.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The answer is whole. `request_done`: so was the request, and the connection can carry another.
+    Complete {
+        /// See above.
+        request_done: bool,
+    },
+    /// The answer broke off: the client must see that.
+    Aborted,
+    /// The endpoint agreed to switch protocols.
+    Switched(Box<Switched>),
+}
+
+/// Answers without an endpoint.
+pub(crate) async fn reply(
+    reply: Reply,
+    edits: Edits<'_>,
+    is_head: bool,
+    record: &mut Record,
+    sink: &mut impl ResponseSink,
+) -> Result<(), BodyError> {
+    let reply = if record.is_grpc {
+        reply.for_grpc()
+    } else {
+        reply
+    };
+    record.flags |= reply.flags;
+    record.status = reply.status;
+    if record.is_grpc {
+        record.grpc = reply
+            .field("grpc-status")
+            .and_then(attempt::parse_grpc_status);
+    }
+    sink.start(&reply, edits, record.flags)?;
+    let body = reply.bytes();
+    if !body.is_empty() && !is_head && !matches!(reply.status, 204 | 304) {
+        record.bytes_sent += body.len() as u64;
+        sink.data(body).await?;
+    }
+    sink.finish(None).await
+}
+
+/// Forwards a request, trying again where the route's policy wants it.
+pub(crate) async fn forward(
+    worker: &Worker,
+    forward: Forward<'_>,
+    source: &mut impl BodySource,
+    sink: &mut impl ResponseSink,
+    timer: &mut Timer,
+    record: &mut Record,
+) -> Result<End, BodyError> {
+    let policy = &forward.route.retries;
+    let started = record.started;
+    let pool_limits = &forward.cluster.shared.config.connection_pool;
+    let is_empty = forward.body == http1::Body::Empty;
+    let replayable = Cell::new(is_empty || policy.attempts > 0);
+    let mut body = RequestBody::new(source, is_empty, &replayable);
+    let _in_flight = match pool_limits.max_requests {
+        u32::MAX => None,
+        limit => {
+            let permit = Permit::acquire(
+                &forward.cluster.shared.usage,
+                |usage| &usage.requests,
+                limit,
+            );
+            if permit.is_none() {
+                return overflow(&forward, &body, sink, record).await;
+            }
+            permit
+        }
+    };
+    let watch = Watch::new(
+        started,
+        forward.route.timeout.map(|timeout| started + timeout),
+        worker.options.limits.stream_idle_timeout,
+    );
+    if forward.facts.owes_continue {
+        sink.informational(&Reply::text(100, Flags::NONE, ""));
+        sink.flush().await?;
+    }
+    let mut tried = SmallVec::<[u32; 4]>::new();
+    let mut retries = 0;
+    // A stale connection is not the endpoint's fault: the first such try counts for nothing.
+    let mut stale_allowed = true;
+    let mut retry_permit = None;
+    loop {
+        record.attempts += 1;
+        let attempt = Attempt {
+            worker,
+            forward: &forward,
+            watch: &watch,
+            may_retry: retries < policy.attempts,
+            replayable: &replayable,
+            exhausted: policy.attempts > 0 && retries == policy.attempts,
+        };
+        let attempted = attempt
+            .run(&mut tried, &mut body, sink, timer, record)
+            .await?;
+        drop(retry_permit.take());
+        let failure = match attempted {
+            Attempted::End(end) => return Ok(end),
+            Attempted::Client => {
+                record.flags |= Flags::DOWNSTREAM_TERMINATION;
+                return Ok(End::Aborted);
+            }
+            Attempted::RouteTimeout => {
+                let text = "upstream request timeout";
+                return answer(
+                    Reply::text(504, Flags::UPSTREAM_TIMEOUT, text),
+                    &forward,
+                    &body,
+                    sink,
+                    record,
+                )
+                .await;
+            }
+            Attempted::NoEndpoint => {
+                let text = "no healthy upstream";
+                return answer(
+                    Reply::text(503, Flags::NO_HEALTHY_UPSTREAM, text),
+                    &forward,
+                    &body,
+                    sink,
+                    record,
+                )
+                .await;
+            }
+            Attempted::RetryAnswer(permit) => {
+                retry_permit = Some(permit);
+                None
+            }
+            Attempted::Failed(failure) => Some(failure),
+        };
+        if let Some(failure) = failure {
+            let stale =
+                failure.kind == (FailureKind::Reset { stale: true }) && forward.facts.is_idempotent;
+            if stale && stale_allowed && replayable.get() {
+                stale_allowed = false;
+                continue;
+            }
+            let wanted = failure.kind.is_retriable(policy, forward.facts) && replayable.get();
+            if !wanted || retries >= policy.attempts {
+                let (status, mut flags) = failure.kind.reply();
+                if wanted && policy.attempts > 0 {
+                    flags |= Flags::RETRY_LIMIT_EXCEEDED;
+                }
+                return answer(
+                    Reply::text(status, flags, failure.text),
+                    &forward,
+                    &body,
+                    sink,
+                    record,
+                )
+                .await;
+            }
+            retry_permit = retry_budget(&forward);
+            if retry_permit.is_none() {
+                let (status, flags) = failure.kind.reply();
+                let flags = flags | Flags::UPSTREAM_OVERFLOW;
+                return answer(
+                    Reply::text(status, flags, failure.text),
+                    &forward,
+                    &body,
+                    sink,
+                    record,
+                )
+                .await;
+            }
+        }
+        retries += 1;
+        let pause = retry::backoff(policy, retries, &mut worker.rng.borrow_mut());
+        let until = Instant::now() + pause;
+        let until = watch
+            .deadline()
+            .map_or(until, |deadline| until.min(deadline));
+        // Nothing else can happen meanwhile: the pause itself is the deadline.
+        timer
+            .until(Some(until.into()), std::future::pending::<()>())
+            .await
+            .ok();
+    }
+}
+
+/// A place among the retries that the cluster allows at a time.
+fn retry_budget(forward: &Forward<'_>) -> Option<Permit> {
+    let cluster = &forward.cluster.shared;
+    Permit::acquire(
+        &cluster.usage,
+        |usage| &usage.retries,
+        cluster.config.connection_pool.max_retries,
+    )
+}
+
+async fn overflow<B: BodySource>(
+    forward: &Forward<'_>,
+    body: &RequestBody<'_, B>,
+    sink: &mut impl ResponseSink,
+    record: &mut Record,
+) -> Result<End, BodyError> {
+    let (status, flags) = FailureKind::Overflow.reply();
+    let text = "too many requests in flight to this service (circuit breaker http2MaxRequests)";
+    answer(
+        Reply::text(status, flags, text),
+        forward,
+        body,
+        sink,
+        record,
+    )
+    .await
+}
+
+/// Tells the client of a failure.
+async fn answer<B: BodySource>(
+    failure: Reply,
+    forward: &Forward<'_>,
+    body: &RequestBody<'_, B>,
+    sink: &mut impl ResponseSink,
+    record: &mut Record,
+) -> Result<End, BodyError> {
+    reply(
+        failure,
+        forward.response_edits,
+        forward.facts.is_head,
+        record,
+        sink,
+    )
+    .await?;
+    Ok(End::Complete {
+        request_done: body.is_complete(),
+    })
+}

@@ -1,0 +1,208 @@
+//! HTTP/1.1 bodies over a socket, the same towards clients and endpoints.
+
+use std::cell::RefCell;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use http1::{Body, Decoder, Event, Limits, Trailers};
+
+use super::body::{BodyError, BodySink, BodySource, Part};
+use super::view::write_field;
+use crate::buffer::{self, Buffer};
+use crate::transport::{Io, write_all};
+
+/// Pieces up to this size are copied together into one write; larger ones are passed on from where they
+/// lie. Copying this much costs less than a system call.
+const COPY_BYTES: usize = 16 * 1024;
+
+/// Reads a body.
+#[derive(Debug)]
+pub(crate) struct H1Source<'c> {
+    io: &'c RefCell<Io>,
+    buffer: &'c mut Buffer,
+    decoder: Decoder,
+    /// What the last part handed out took up; consumed when the next is asked for.
+    taken: usize,
+    /// Bytes of body handed out.
+    pub(crate) bytes: u64,
+}
+
+impl<'c> H1Source<'c> {
+    pub(crate) fn new(
+        io: &'c RefCell<Io>,
+        buffer: &'c mut Buffer,
+        body: Body,
+        limits: &Limits,
+    ) -> Self {
+        Self {
+            io,
+            buffer,
+            decoder: Decoder::new(body, limits),
+            taken: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Starts over with the body that a head announced.
+    pub(crate) fn begin(&mut self, body: Body, limits: &Limits) {
+        self.decoder = Decoder::new(body, limits);
+    }
+
+    /// What has been read and not been consumed.
+    pub(crate) fn buffer(&mut self) -> &mut Buffer {
+        self.buffer.consume(std::mem::take(&mut self.taken));
+        self.buffer
+    }
+
+    /// Reads once more into the buffer; 0 at the end of the stream.
+    pub(crate) async fn fill(&mut self) -> std::io::Result<usize> {
+        let io = self.io;
+        self.buffer().fill(io).await
+    }
+
+    /// Whether the body has been read to its end.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.decoder.is_ended()
+    }
+}
+
+impl Drop for H1Source<'_> {
+    fn drop(&mut self) {
+        self.buffer.consume(self.taken);
+    }
+}
+
+impl BodySource for H1Source<'_> {
+    async fn next(&mut self) -> Result<Part<'_>, BodyError> {
+        loop {
+            self.buffer.consume(std::mem::take(&mut self.taken));
+            let step = self.decoder.decode(self.buffer.filled())?;
+            match step.event {
+                Event::Data(range) => {
+                    self.taken = step.consumed;
+                    self.bytes += range.len() as u64;
+                    return Ok(Part::Data(&self.buffer.filled()[range]));
+                }
+                Event::Trailers(range) => {
+                    let trailers = trailer_map(&self.buffer.filled()[range]);
+                    self.buffer.consume(step.consumed);
+                    return Ok(Part::End(trailers));
+                }
+                Event::End => {
+                    self.buffer.consume(step.consumed);
+                    return Ok(Part::End(None));
+                }
+                Event::NeedMore => {
+                    self.buffer.consume(step.consumed);
+                    if self.buffer.fill(self.io).await? == 0 {
+                        self.decoder.eof()?;
+                        return Ok(Part::End(None));
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn trailer_map(block: &[u8]) -> Option<HeaderMap> {
+    let mut map = HeaderMap::new();
+    for (name, value) in Trailers::new(block).iter() {
+        if let (Ok(name), Ok(value)) = (
+            HeaderName::from_bytes(name.as_bytes()),
+            HeaderValue::from_bytes(value),
+        ) {
+            map.append(name, value);
+        }
+    }
+    (!map.is_empty()).then_some(map)
+}
+
+/// Writes a body, after whatever head stands in [`Self::pending`].
+#[derive(Debug)]
+pub(crate) struct H1Sink<'c> {
+    io: &'c RefCell<Io>,
+    body: Body,
+    pending: Vec<u8>,
+    /// Bytes of body taken.
+    pub(crate) bytes: u64,
+}
+
+impl<'c> H1Sink<'c> {
+    pub(crate) fn new(io: &'c RefCell<Io>, body: Body) -> Self {
+        Self {
+            io,
+            body,
+            pending: Vec::new(),
+            bytes: 0,
+        }
+    }
+
+    /// Sets how the body is framed.
+    pub(crate) fn begin(&mut self, body: Body) {
+        self.body = body;
+    }
+
+    /// Whether the body's end has to be written too.
+    pub(crate) fn is_chunked(&self) -> bool {
+        self.body == Body::Chunked
+    }
+
+    /// What goes out before the next bytes of body: heads are written here.
+    pub(crate) fn pending(&mut self) -> &mut Vec<u8> {
+        if self.pending.capacity() == 0 {
+            self.pending = buffer::take();
+        }
+        &mut self.pending
+    }
+
+    async fn write_pending(&mut self, then: &[u8]) -> Result<(), BodyError> {
+        let written = write_all(self.io, &self.pending, then).await;
+        self.pending.clear();
+        Ok(written?)
+    }
+}
+
+impl Drop for H1Sink<'_> {
+    fn drop(&mut self) {
+        if self.pending.capacity() > 0 {
+            buffer::give(std::mem::take(&mut self.pending));
+        }
+    }
+}
+
+impl BodySink for H1Sink<'_> {
+    async fn data(&mut self, bytes: &[u8]) -> Result<(), BodyError> {
+        self.bytes += bytes.len() as u64;
+        let chunked = self.body == Body::Chunked;
+        if chunked {
+            http1::write_chunk_header(bytes.len(), self.pending());
+        }
+        if self.pending.len() + bytes.len() > COPY_BYTES {
+            self.write_pending(bytes).await?;
+        } else {
+            self.pending().extend_from_slice(bytes);
+        }
+        if chunked {
+            self.pending().extend_from_slice(http1::CHUNK_END);
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), BodyError> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        self.write_pending(&[]).await
+    }
+
+    async fn finish(&mut self, trailers: Option<HeaderMap>) -> Result<(), BodyError> {
+        if self.body == Body::Chunked {
+            let pending = self.pending();
+            pending.extend_from_slice(http1::LAST_CHUNK);
+            for (name, value) in trailers.iter().flatten() {
+                write_field(pending, name.as_str(), value.as_bytes());
+            }
+            pending.extend_from_slice(http1::CHUNK_END);
+        }
+        self.flush().await
+    }
+}

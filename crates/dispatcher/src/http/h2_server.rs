@@ -1,0 +1,309 @@
+//! HTTP/2 towards clients.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Instant;
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream, SendStream};
+use http::{HeaderMap, Request, Response, StatusCode};
+
+use super::body::{BodyError, BodySink};
+use super::h1_server::listener_gone;
+use super::h2_body::{H2Sink, H2Source};
+use super::h2_transport::H2Transport;
+use super::view::{Http2Request, ResponseView};
+use crate::client::Client;
+use crate::exchange::fields::{Edits, FieldSink};
+use crate::exchange::flags::Flags;
+use crate::exchange::prepare::{NO_EDITS, Prepared, prepare};
+use crate::exchange::reply::Reply;
+use crate::exchange::{End, ResponseSink, forward, reply};
+use crate::telemetry::record::Record;
+use crate::timer::Timer;
+use crate::transport::Io;
+use crate::worker::Worker;
+
+/// Bytes a client may send ahead on one stream before we have passed any of them on.
+const STREAM_WINDOW: u32 = 256 * 1024;
+
+/// The same for all streams of a connection.
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+/// Bytes of answers that wait in the connection for a client that reads slowly.
+const SEND_BUFFER: usize = 256 * 1024;
+
+/// Serves a client's connection until either side closes it. `read` is what was read to tell the version.
+pub(crate) async fn serve(worker: &Rc<Worker>, io: Io, read: Vec<u8>, client: Rc<Client>) {
+    let limits = &worker.options.limits;
+    let mut builder = h2::server::Builder::new();
+    builder
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_streams(limits.max_concurrent_streams)
+        .max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX))
+        .max_send_buffer_size(SEND_BUFFER);
+    let handshake = builder.handshake(H2Transport::new(io, read));
+    let Ok(Ok(mut connection)) = tokio::time::timeout(limits.header_timeout, handshake).await
+    else {
+        return;
+    };
+    let active = Rc::new(Cell::new(0usize));
+    let mut timer = Timer::default();
+    let mut idle_since = Instant::now();
+    let mut closing = false;
+    let mut drain = pin!(worker.drained());
+    loop {
+        let idle_until = (active.get() == 0).then(|| idle_since + limits.idle_timeout);
+        let accepted = poll_fn(|cx| {
+            if !closing && drain.as_mut().poll(cx).is_ready() {
+                // Clients are told which streams were taken (RFC 9113 section 6.8) and finish those.
+                connection.graceful_shutdown();
+                closing = true;
+            }
+            connection.poll_accept(cx)
+        });
+        match timer.until(idle_until.map(Into::into), accepted).await {
+            Ok(Some(Ok((request, respond)))) => {
+                let (worker, client, active) = (worker.clone(), client.clone(), active.clone());
+                active.set(active.get() + 1);
+                tokio::task::spawn_local(async move {
+                    stream(&worker, &client, request, respond).await;
+                    active.set(active.get() - 1);
+                });
+            }
+            Ok(Some(Err(error))) => {
+                tracing::debug!(peer = %client.peer, %error, "http/2 client connection failed");
+                return;
+            }
+            Ok(None) => return,
+            // Streams may have come and gone while the timer ran.
+            Err(_) if active.get() > 0 => {}
+            Err(_) if closing => return,
+            Err(_) => {
+                connection.graceful_shutdown();
+                closing = true;
+            }
+        }
+        idle_since = Instant::now();
+    }
+}
+
+/// Serves one request.
+async fn stream(
+    worker: &Worker,
+    client: &Client,
+    request: Request<RecvStream>,
+    respond: SendResponse<Bytes>,
+) {
+    let started = Instant::now();
+    let snapshot = worker.snapshot();
+    let (parts, body) = request.into_parts();
+    let ends = body.is_end_stream();
+    let mut record = Record::new(started, snapshot.unrouted.clone());
+    let is_head = parts.method == http::Method::HEAD;
+    let prepared = match authority(&parts) {
+        Ok(authority) => {
+            let view = Http2Request {
+                parts: &parts,
+                ends,
+                scheme: client.origin.scheme,
+                tls_server: client.tls_server,
+                authority,
+            };
+            record.line = worker.line(&view, client, "HTTP/2");
+            match snapshot.listener(client.address) {
+                Some(listener) => prepare(
+                    worker,
+                    &snapshot,
+                    listener,
+                    &client.origin,
+                    &view,
+                    &mut record,
+                ),
+                None => Prepared::Reply(listener_gone(), NO_EDITS),
+            }
+        }
+        Err(refusal) => Prepared::Reply(refusal, NO_EDITS),
+    };
+    drop(parts);
+    let respond = RefCell::new(respond);
+    let stream = RefCell::new(None);
+    let mut source = H2Source::new(body);
+    let mut sink = H2ResponseSink {
+        respond: &respond,
+        body: H2Sink::new(&stream, false),
+        worker,
+        is_head,
+    };
+    let mut timer = Timer::default();
+    let ended = {
+        let exchange = async {
+            match prepared {
+                Prepared::Forward(prepared) => {
+                    forward(
+                        worker,
+                        prepared,
+                        &mut source,
+                        &mut sink,
+                        &mut timer,
+                        &mut record,
+                    )
+                    .await
+                }
+                Prepared::Reply(answer, edits) => {
+                    reply(answer, edits, is_head, &mut record, &mut sink)
+                        .await
+                        .map(|()| End::Complete { request_done: true })
+                }
+            }
+        };
+        unless_reset(exchange, &respond, &stream).await
+    };
+    match ended {
+        Some(Ok(End::Complete { .. })) => {}
+        Some(Ok(End::Aborted | End::Switched(_))) => {
+            reset(&respond, &stream, Reason::INTERNAL_ERROR);
+        }
+        Some(Err(error)) => {
+            tracing::debug!(%error, "http/2 stream ended");
+            record.flags |= Flags::DOWNSTREAM_TERMINATION;
+        }
+        None => record.flags |= Flags::DOWNSTREAM_TERMINATION,
+    }
+}
+
+/// Runs an exchange unless the client resets its stream, which drops it: the try in flight is cancelled.
+async fn unless_reset<T>(
+    exchange: impl Future<Output = T>,
+    respond: &RefCell<SendResponse<Bytes>>,
+    stream: &RefCell<Option<SendStream<Bytes>>>,
+) -> Option<T> {
+    let mut exchange = pin!(exchange);
+    poll_fn(|cx| {
+        if let Poll::Ready(output) = exchange.as_mut().poll(cx) {
+            return Poll::Ready(Some(output));
+        }
+        let reset = match stream.borrow_mut().as_mut() {
+            Some(stream) => stream.poll_reset(cx),
+            None => respond.borrow_mut().poll_reset(cx),
+        };
+        reset.map(|_| None)
+    })
+    .await
+}
+
+fn reset(
+    respond: &RefCell<SendResponse<Bytes>>,
+    stream: &RefCell<Option<SendStream<Bytes>>>,
+    reason: Reason,
+) {
+    match stream.borrow_mut().as_mut() {
+        Some(stream) => stream.send_reset(reason),
+        None => respond.borrow_mut().send_reset(reason),
+    }
+}
+
+/// `:authority`, or the one `host` (RFC 9113 section 8.3.1).
+fn authority(parts: &http::request::Parts) -> Result<&str, Reply> {
+    let bad = |text| Reply::text(400, Flags::DOWNSTREAM_PROTOCOL_ERROR, text);
+    if parts.method == http::Method::CONNECT {
+        return Err(Reply::text(
+            501,
+            Flags::DOWNSTREAM_PROTOCOL_ERROR,
+            "CONNECT is not implemented; this proxy opens no tunnels\n",
+        ));
+    }
+    let mut hosts = parts.headers.get_all(http::header::HOST).iter();
+    let host = hosts.next();
+    if hosts.next().is_some() {
+        return Err(bad("more than one host field\n"));
+    }
+    let authority = match (parts.uri.authority(), host) {
+        (Some(authority), Some(host))
+            if !authority
+                .as_str()
+                .as_bytes()
+                .eq_ignore_ascii_case(host.as_bytes()) =>
+        {
+            return Err(bad("host differs from :authority\n"));
+        }
+        (Some(authority), _) => authority.as_str(),
+        (None, Some(host)) => host.to_str().map_err(|_| bad("malformed host\n"))?,
+        (None, None) => return Err(bad("neither :authority nor host\n")),
+    };
+    http1::parse_authority(authority.as_bytes())
+        .ok_or_else(|| bad("malformed authority; expected host[:port]\n"))
+}
+
+/// Sends an answer.
+struct H2ResponseSink<'s> {
+    respond: &'s RefCell<SendResponse<Bytes>>,
+    body: H2Sink<'s>,
+    worker: &'s Worker,
+    is_head: bool,
+}
+
+impl H2ResponseSink<'_> {
+    fn head(&self, head: &impl ResponseView, edits: Edits<'_>, flags: Flags) -> Response<()> {
+        let mut response = Response::new(());
+        *response.status_mut() =
+            StatusCode::from_u16(head.status()).unwrap_or(StatusCode::BAD_GATEWAY);
+        let fields = response.headers_mut();
+        fields.copy(head, |name| !edits.touch(name));
+        edits.write(fields);
+        if self.worker.options.response_flags && !flags.is_empty() {
+            fields.put("x-dalbi-response-flags", flags.to_string().as_bytes());
+        }
+        if let Some(length) = head.content_length() {
+            fields.insert(http::header::CONTENT_LENGTH, length.into());
+        }
+        response
+    }
+}
+
+impl ResponseSink for H2ResponseSink<'_> {
+    fn start(
+        &mut self,
+        head: &impl ResponseView,
+        edits: Edits<'_>,
+        flags: Flags,
+    ) -> Result<(), BodyError> {
+        let ends = self.is_head
+            || matches!(head.status(), 204 | 304)
+            || matches!(head.body(), http1::Body::Empty | http1::Body::Length(0));
+        let response = self.head(head, edits, flags);
+        let stream = self.respond.borrow_mut().send_response(response, ends)?;
+        self.body.begin(stream, ends);
+        Ok(())
+    }
+
+    fn informational(&mut self, head: &impl ResponseView) {
+        let response = self.head(head, NO_EDITS, Flags::NONE);
+        if let Err(error) = self.respond.borrow_mut().send_informational(response) {
+            tracing::debug!(%error, "informational response not passed on");
+        }
+    }
+
+    fn switch(&mut self, _: &impl ResponseView, _: Edits<'_>) {
+        unreachable!("HTTP/2 requests ask for no upgrade");
+    }
+}
+
+impl BodySink for H2ResponseSink<'_> {
+    async fn data(&mut self, bytes: &[u8]) -> Result<(), BodyError> {
+        self.body.data(bytes).await
+    }
+
+    async fn flush(&mut self) -> Result<(), BodyError> {
+        self.body.flush().await
+    }
+
+    async fn finish(&mut self, trailers: Option<HeaderMap>) -> Result<(), BodyError> {
+        self.body.finish(trailers).await
+    }
+}

@@ -1,0 +1,5 @@
+//! What is told about requests: counted per worker without locks, read by the admin server.
+
+pub(crate) mod access_log;
+pub(crate) mod metrics;
+pub(crate) mod record;

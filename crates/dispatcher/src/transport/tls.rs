@@ -1,0 +1,363 @@
+//! rustls settings from a mesh's TLS settings.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use mesh::{
+    CertificateSource, ClientAuth, Pem, TlsOrigination, TlsServer, TlsTermination, TlsVersion,
+};
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
+
+/// TLS settings that can't be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// A file is missing or unreadable.
+    #[error("read {path}: {source}; does the file exist and may this user read it?", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A PEM text has no usable content.
+    #[error("{what} in {origin}: {reason}")]
+    Pem {
+        /// What was looked for.
+        what: &'static str,
+        /// The file or secret.
+        origin: String,
+        /// Why it can't be used.
+        reason: String,
+    },
+    /// rustls refuses the combination.
+    #[error("TLS settings of {origin}: {reason}")]
+    Settings {
+        /// Hosts or cluster.
+        origin: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Termination on one listener: a configuration for each of [`TlsTermination::servers`], same order.
+#[derive(Debug)]
+pub(crate) struct ServerTls {
+    configs: Vec<Arc<ServerConfig>>,
+    files: Vec<(PathBuf, Option<SystemTime>)>,
+}
+
+impl ServerTls {
+    /// Reads all files and builds every server's configuration.
+    pub(crate) fn build(termination: &TlsTermination) -> Result<Self, TlsError> {
+        let mut files = Vec::new();
+        let mut configs = Vec::with_capacity(termination.servers.len());
+        for server in &termination.servers {
+            configs.push(Arc::new(server_config(server)?));
+            collect_files(server, &mut files);
+        }
+        Ok(Self { configs, files })
+    }
+
+    /// The configuration of the server at that position.
+    pub(crate) fn config(&self, server: usize) -> Arc<ServerConfig> {
+        self.configs[server].clone()
+    }
+
+    /// Whether a certificate file has changed since this was built.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.files
+            .iter()
+            .any(|(path, seen)| modified(path) != *seen)
+    }
+}
+
+fn collect_files(server: &TlsServer, files: &mut Vec<(PathBuf, Option<SystemTime>)>) {
+    let client = match &server.client_auth {
+        ClientAuth::None => None,
+        ClientAuth::Optional(ca) | ClientAuth::Required(ca) => Some(ca),
+    };
+    let own = server.certificates.iter().flat_map(|c| [&c.chain, &c.key]);
+    for pem in own.chain(client) {
+        if let Pem::File(path) = pem {
+            files.push((path.clone(), modified(path)));
+        }
+    }
+}
+
+fn modified(path: &PathBuf) -> Option<SystemTime> {
+    fs::metadata(path)
+        .and_then(|metadata| metadata.modified())
+        .ok()
+}
+
+fn server_config(server: &TlsServer) -> Result<ServerConfig, TlsError> {
+    let origin = server.hosts.join(", ");
+    let settings = |reason: &dyn std::fmt::Display| TlsError::Settings {
+        origin: origin.clone(),
+        reason: reason.to_string(),
+    };
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let (min, max) = (
+        server.min_version.unwrap_or(TlsVersion::V1_2),
+        server.max_version.unwrap_or(TlsVersion::V1_3),
+    );
+    let mut versions = Vec::new();
+    if max >= TlsVersion::V1_3 {
+        versions.push(&rustls::version::TLS13);
+    }
+    if min <= TlsVersion::V1_2 {
+        versions.push(&rustls::version::TLS12);
+    }
+    let builder = ServerConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(&versions)
+        .map_err(|error| settings(&error))?;
+    let builder = match &server.client_auth {
+        ClientAuth::None => builder.with_no_client_auth(),
+        ClientAuth::Optional(ca) | ClientAuth::Required(ca) => {
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(Arc::new(roots(ca)?), provider.clone());
+            let verifier = if matches!(server.client_auth, ClientAuth::Optional(_)) {
+                verifier.allow_unauthenticated()
+            } else {
+                verifier
+            };
+            builder.with_client_cert_verifier(verifier.build().map_err(|error| settings(&error))?)
+        }
+    };
+    let mut keys = Vec::with_capacity(server.certificates.len());
+    for certificate in &server.certificates {
+        keys.push(Arc::new(certified_key(certificate, &provider)?));
+    }
+    let mut config = builder.with_cert_resolver(Arc::new(AnyOf(keys)));
+    config.alpn_protocols = server
+        .alpn
+        .iter()
+        .map(|name| name.as_bytes().to_vec())
+        .collect();
+    config.ticketer = aws_lc_rs::Ticketer::new().map_err(|error| settings(&error))?;
+    Ok(config)
+}
+
+/// The first of a server's certificates that the client can verify (RSA beside ECDSA).
+#[derive(Debug)]
+struct AnyOf(Vec<Arc<CertifiedKey>>);
+
+impl ResolvesServerCert for AnyOf {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let usable =
+            |key: &&Arc<CertifiedKey>| key.key.choose_scheme(hello.signature_schemes()).is_some();
+        self.0.iter().find(usable).or(self.0.first()).cloned()
+    }
+}
+
+fn certified_key(
+    source: &CertificateSource,
+    provider: &CryptoProvider,
+) -> Result<CertifiedKey, TlsError> {
+    let (chain, key) = read_certificate(source)?;
+    let origin = origin(&source.key);
+    CertifiedKey::from_der(chain, key, provider).map_err(|error| TlsError::Pem {
+        what: "certificate and private key",
+        origin,
+        reason: error.to_string(),
+    })
+}
+
+fn read_certificate(
+    source: &CertificateSource,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
+    let chain = certificates(&source.chain)?;
+    let key =
+        PrivateKeyDer::from_pem_slice(&read(&source.key)?).map_err(|error| TlsError::Pem {
+            what: "private key",
+            origin: origin(&source.key),
+            reason: error.to_string(),
+        })?;
+    Ok((chain, key))
+}
+
+fn certificates(pem: &Pem) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let text = read(pem)?;
+    let failed = |reason: String| TlsError::Pem {
+        what: "certificate",
+        origin: origin(pem),
+        reason,
+    };
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(&text)
+        .collect::<Result<_, _>>()
+        .map_err(|error| failed(error.to_string()))?;
+    if chain.is_empty() {
+        return Err(failed("there is no PEM block named CERTIFICATE".into()));
+    }
+    Ok(chain)
+}
+
+fn roots(pem: &Pem) -> Result<RootCertStore, TlsError> {
+    let mut store = RootCertStore::empty();
+    for certificate in certificates(pem)? {
+        store.add(certificate).map_err(|error| TlsError::Pem {
+            what: "CA certificate",
+            origin: origin(pem),
+            reason: error.to_string(),
+        })?;
+    }
+    Ok(store)
+}
+
+fn read(pem: &Pem) -> Result<Arc<[u8]>, TlsError> {
+    match pem {
+        Pem::Inline(text) => Ok(text.clone()),
+        Pem::File(path) => fs::read(path)
+            .map(Arc::from)
+            .map_err(|source| TlsError::Read {
+                path: path.clone(),
+                source,
+            }),
+    }
+}
+
+fn origin(pem: &Pem) -> String {
+    match pem {
+        Pem::File(path) => path.display().to_string(),
+        Pem::Inline(_) => "the Secret document".to_owned(),
+    }
+}
+
+/// Builds a cluster's client settings; `alpn` is what it speaks.
+pub(crate) fn client_config(
+    origination: &TlsOrigination,
+    cluster: &str,
+    alpn: &[u8],
+) -> Result<Arc<ClientConfig>, TlsError> {
+    let settings = |reason: &dyn std::fmt::Display| TlsError::Settings {
+        origin: cluster.to_owned(),
+        reason: reason.to_string(),
+    };
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| settings(&error))?;
+    let anchors = match &origination.ca {
+        Some(ca) => Some(roots(ca)?),
+        None if origination.verify => Some(system_roots(cluster)?),
+        None => None,
+    };
+    let inner = anchors
+        .map(|anchors| {
+            WebPkiServerVerifier::builder_with_provider(Arc::new(anchors), provider.clone())
+                .build()
+                .map_err(|error| settings(&error))
+        })
+        .transpose()?;
+    let mut names = Vec::with_capacity(origination.subject_alt_names.len());
+    for name in &origination.subject_alt_names {
+        names.push(ServerName::try_from(name.clone()).map_err(|error| settings(&error))?);
+    }
+    let verifier = Arc::new(EndpointVerifier {
+        inner: inner.filter(|_| origination.verify),
+        names,
+        provider,
+    });
+    let builder = builder
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
+    let mut config = match &origination.client_certificate {
+        None => builder.with_no_client_auth(),
+        Some(source) => {
+            let (chain, key) = read_certificate(source)?;
+            builder
+                .with_client_auth_cert(chain, key)
+                .map_err(|error| settings(&error))?
+        }
+    };
+    config.alpn_protocols = vec![alpn.to_vec()];
+    Ok(Arc::new(config))
+}
+
+fn system_roots(cluster: &str) -> Result<RootCertStore, TlsError> {
+    let mut store = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    store.add_parsable_certificates(found.certs);
+    if store.is_empty() {
+        return Err(TlsError::Settings {
+            origin: cluster.to_owned(),
+            reason: "this machine has no CA certificates; install ca-certificates or name caCertificates"
+                .into(),
+        });
+    }
+    Ok(store)
+}
+
+/// Verifies an endpoint's certificate against other names than the one sent as SNI, as
+/// `subjectAltNames` asks, or not at all, as `insecureSkipVerify` asks.
+#[derive(Debug)]
+struct EndpointVerifier {
+    inner: Option<Arc<WebPkiServerVerifier>>,
+    names: Vec<ServerName<'static>>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for EndpointVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let Some(inner) = &self.inner else {
+            return Ok(ServerCertVerified::assertion());
+        };
+        let verify = |name: &ServerName<'_>| {
+            inner.verify_server_cert(end_entity, intermediates, name, ocsp_response, now)
+        };
+        if self.names.is_empty() {
+            return verify(server_name);
+        }
+        let mut last = None;
+        for name in &self.names {
+            match verify(name) {
+                Ok(verified) => return Ok(verified),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.expect("there is at least one name"))
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}

@@ -1,0 +1,97 @@
+//! What the admin server and the binary show of a dispatcher.
+
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+
+use serde::Serialize;
+
+use crate::clock;
+use crate::snapshot::Snapshot;
+
+/// A listener.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct ListenerView {
+    /// As the mesh names it.
+    pub name: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Whether it terminates TLS.
+    pub tls: bool,
+}
+
+/// A cluster with its endpoints.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct ClusterView {
+    /// `outbound|9080|v1|reviews.default.svc.cluster.local`.
+    pub name: String,
+    /// Connections open to it.
+    pub connections: u32,
+    /// In the balancer's order.
+    pub endpoints: Vec<EndpointView>,
+}
+
+/// An endpoint.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct EndpointView {
+    /// Where it is.
+    pub address: String,
+    /// Requests sent and not answered.
+    pub in_flight: u32,
+    /// Requests picked for it so far.
+    pub requests: u64,
+    /// Of those, how many ended well.
+    pub successes: u64,
+    /// Of those, how many ended badly.
+    pub failures: u64,
+    /// What the balancer thinks an answer takes, in milliseconds; `None` before the first.
+    pub latency_ms: Option<f64>,
+    /// As configured.
+    pub weight: u32,
+    /// What active checks say.
+    pub healthy: bool,
+    /// Put aside for what it answered.
+    pub ejected: bool,
+}
+
+impl ListenerView {
+    pub(crate) fn all(snapshot: &Snapshot) -> Vec<Self> {
+        let listeners = snapshot.mesh.listeners.iter().zip(&snapshot.listeners);
+        let view = |(config, listener): (&mesh::Listener, &crate::snapshot::Listener)| Self {
+            name: config.name.clone(),
+            address: listener.address,
+            tls: listener.tls.is_some(),
+        };
+        listeners.map(view).collect()
+    }
+}
+
+impl ClusterView {
+    pub(crate) fn all(snapshot: &Snapshot) -> Vec<Self> {
+        let now = clock::now();
+        let view = |cluster: &std::sync::Arc<crate::cluster::Cluster>| {
+            let members = cluster.members();
+            let endpoints = members.balancer.endpoints(now).zip(&members.targets);
+            Self {
+                name: cluster.config.name.clone(),
+                connections: cluster.usage.connections.load(Ordering::Relaxed),
+                endpoints: endpoints
+                    .map(|(endpoint, target)| EndpointView {
+                        address: target.to_string(),
+                        in_flight: endpoint.in_flight,
+                        requests: endpoint.requests,
+                        successes: endpoint.successes,
+                        failures: endpoint.failures,
+                        latency_ms: endpoint.latency.map(|latency| latency.as_secs_f64() * 1e3),
+                        weight: endpoint.configured_weight,
+                        healthy: endpoint.healthy,
+                        ejected: endpoint.ejected_until.is_some(),
+                    })
+                    .collect(),
+            }
+        };
+        snapshot.clusters.iter().map(view).collect()
+    }
+}

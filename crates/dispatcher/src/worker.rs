@@ -1,0 +1,265 @@
+//! A worker: one thread, one runtime, its own listening sockets, pools and connections.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::time::{Duration, Instant};
+
+use alba::Rng;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::{JoinHandle, LocalSet};
+
+use crate::client::{self, Client, Place};
+use crate::http::view::RequestView;
+use crate::options::Options;
+use crate::snapshot::{LocalSnapshot, Snapshot};
+use crate::telemetry::access_log::Log;
+use crate::telemetry::metrics::Registry;
+use crate::telemetry::record::Line;
+
+/// How often idle pooled connections are looked at.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// After a failed `accept`, as when the process is out of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What all workers of a process share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) options: Options,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) log: Option<Log>,
+    /// Client connections of all workers.
+    pub(crate) connections: Arc<AtomicUsize>,
+    pub(crate) draining: AtomicBool,
+}
+
+/// What a worker is told.
+pub(crate) enum Command {
+    /// Serve by this snapshot from now on. `sockets` are for listeners that are new.
+    Apply {
+        snapshot: Arc<Snapshot>,
+        sockets: Vec<(SocketAddr, std::net::TcpListener)>,
+        done: std::sync::mpsc::Sender<()>,
+    },
+    /// Take no more connections and end when the last has ended.
+    Drain,
+}
+
+/// A worker as its own tasks see it.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) options: Options,
+    pub(crate) http1: http1::Limits,
+    pub(crate) rng: RefCell<Rng>,
+    pub(crate) draining: Cell<bool>,
+    shared: Arc<Shared>,
+    snapshot: RefCell<Rc<LocalSnapshot>>,
+    accepting: RefCell<HashMap<SocketAddr, Accepting>>,
+    connections: Cell<usize>,
+    drain: Notify,
+    ended: Notify,
+}
+
+/// Runs a worker on this thread until it has drained. `seed` makes its random choices its own.
+pub(crate) fn run(
+    shared: Arc<Shared>,
+    snapshot: Arc<Snapshot>,
+    mut commands: mpsc::UnboundedReceiver<Command>,
+    seed: u64,
+) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime needs only a few file descriptors");
+    let local = LocalSet::new();
+    let worker = Rc::new(Worker {
+        http1: shared.options.limits.http1(),
+        options: shared.options.clone(),
+        rng: RefCell::new(Rng::seeded(seed)),
+        draining: Cell::new(false),
+        snapshot: RefCell::new(Rc::new(LocalSnapshot::join(
+            snapshot,
+            None,
+            &shared.registry,
+        ))),
+        shared,
+        accepting: RefCell::default(),
+        connections: Cell::new(0),
+        drain: Notify::new(),
+        ended: Notify::new(),
+    });
+    local.block_on(&runtime, async {
+        tokio::task::spawn_local(sweep(worker.clone()));
+        while let Some(command) = commands.recv().await {
+            match command {
+                Command::Apply {
+                    snapshot,
+                    sockets,
+                    done,
+                } => {
+                    worker.apply(snapshot, sockets);
+                    // Whoever waits may have given up.
+                    done.send(()).ok();
+                }
+                Command::Drain => break,
+            }
+        }
+        worker.draining.set(true);
+        worker.drain.notify_waiters();
+        for (_, accepting) in worker.accepting.take() {
+            accepting.stop.notify_one();
+            // It can only have ended.
+            drop(accepting.task.await);
+        }
+        while worker.connections.get() > 0 {
+            worker.ended.notified().await;
+        }
+    });
+}
+
+impl Worker {
+    /// The snapshot to serve a request by, held from its first byte to its last.
+    pub(crate) fn snapshot(&self) -> Rc<LocalSnapshot> {
+        self.snapshot.borrow().clone()
+    }
+
+    /// Ready once the worker drains.
+    pub(crate) async fn drained(&self) {
+        let notified = self.drain.notified();
+        if !self.draining.get() {
+            notified.await;
+        }
+    }
+
+    /// What the access log wants to know of a request; `None` where there is no log.
+    pub(crate) fn line(
+        &self,
+        head: &impl RequestView,
+        client: &Client,
+        protocol: &'static str,
+    ) -> Option<Box<Line>> {
+        let log = self.shared.log.as_ref()?;
+        let sampled = log.sample <= 1 || self.rng.borrow_mut().below(log.sample) == 0;
+        let agent = mesh::RequestHead::header(head, "user-agent");
+        Some(Box::new(Line {
+            log: log.clone(),
+            sampled,
+            peer: client.peer.to_string(),
+            method: head.method().to_owned(),
+            authority: head.authority().to_owned(),
+            path: head.path_and_query().to_owned(),
+            protocol,
+            user_agent: agent
+                .map(|agent| String::from_utf8_lossy(&agent).into_owned())
+                .unwrap_or_default(),
+            route: String::new(),
+            cluster: String::new(),
+            upstream: String::new(),
+        }))
+    }
+
+    fn apply(
+        self: &Rc<Self>,
+        snapshot: Arc<Snapshot>,
+        sockets: Vec<(SocketAddr, std::net::TcpListener)>,
+    ) {
+        let joined = LocalSnapshot::join(snapshot, Some(&self.snapshot()), &self.shared.registry);
+        let mut accepting = self.accepting.borrow_mut();
+        accepting.retain(|address, accepting| {
+            let stays = joined.listener(*address).is_some();
+            if !stays {
+                accepting.stop.notify_one();
+            }
+            stays
+        });
+        self.snapshot.replace(Rc::new(joined));
+        for (address, socket) in sockets {
+            match TcpListener::from_std(socket) {
+                Ok(socket) => {
+                    let stop = Rc::new(Notify::new());
+                    let task = accept(self.clone(), socket, address, stop.clone());
+                    let task = tokio::task::spawn_local(task);
+                    accepting.insert(address, Accepting { task, stop });
+                }
+                Err(error) => tracing::error!(%address, %error, "socket can't be registered"),
+            }
+        }
+    }
+}
+
+/// A listening socket's task.
+#[derive(Debug)]
+struct Accepting {
+    task: JoinHandle<()>,
+    stop: Rc<Notify>,
+}
+
+/// Accepts until told to stop. Closing a socket resets the connections that wait in its queue, so the last
+/// ones are taken first.
+async fn accept(worker: Rc<Worker>, socket: TcpListener, address: SocketAddr, stop: Rc<Notify>) {
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            accepted = socket.accept() => accepted,
+            () = stop.notified() => return,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // A client that gave up in the queue is nobody's trouble; being out of descriptors is.
+                if error.kind() != std::io::ErrorKind::ConnectionAborted {
+                    tracing::warn!(%address, %error, "accept failed; is the limit on open files reached?");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+                continue;
+            }
+        };
+        let limit = worker.options.limits.max_connections;
+        let Some(place) = Place::take(&worker.shared.connections, limit) else {
+            tracing::warn!(%peer, limit, "connection refused: --max-connections is reached");
+            continue;
+        };
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%peer, %error, "connection ended before it began");
+            continue;
+        }
+        worker.connections.set(worker.connections.get() + 1);
+        let counted = Counted(worker.clone());
+        tokio::task::spawn_local(async move {
+            client::serve(counted.0.clone(), stream, peer, address, place).await;
+            drop(counted);
+        });
+    }
+}
+
+/// A connection counted by its worker.
+struct Counted(Rc<Worker>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.connections.set(self.0.connections.get() - 1);
+        self.0.ended.notify_one();
+    }
+}
+
+async fn sweep(worker: Rc<Worker>) {
+    let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
+    loop {
+        ticks.tick().await;
+        let now = Instant::now();
+        for cluster in worker.snapshot().clusters() {
+            if !cluster.pool.is_empty() {
+                let members = cluster.shared.members();
+                let timeout = cluster.shared.config.connection_pool.idle_timeout;
+                cluster
+                    .pool
+                    .sweep(now, timeout, |id| members.ids.contains(&id));
+            }
+        }
+    }
+}
