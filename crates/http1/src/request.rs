@@ -69,6 +69,10 @@ impl<'b, 's> RequestHead<'b, 's> {
     /// with the same bytes and more: nothing is kept between calls, and the outcome doesn't depend
     /// on how the bytes were split.
     ///
+    /// A peer that trickles bytes makes each call read them all again. Only a LF completes a head,
+    /// so a caller that waits for one among the new bytes (or for [`Limits::head_bytes`]) pays for
+    /// at most one call a line, and merely learns of some faults later.
+    ///
     /// # Errors
     ///
     /// When the head breaks the rules or [`Limits`]. The connection must then be closed, after an

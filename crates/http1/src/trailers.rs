@@ -20,6 +20,12 @@ impl<'b> Trailers<'b> {
         Self { lines }
     }
 
+    /// Whether a field of this name may be passed on as a trailer, for trailers that came by HTTP/2.
+    #[must_use]
+    pub fn allows(name: &str) -> bool {
+        !field::is_forbidden_trailer(name.as_bytes())
+    }
+
     /// The fields in order; values are trimmed.
     pub fn iter(&self) -> impl Iterator<Item = (&'b str, &'b [u8])> + use<'b> {
         let mut rest = self.lines;
@@ -30,7 +36,7 @@ impl<'b> Trailers<'b> {
             Some(line)
         })
         .filter_map(|line| parse_line(line.strip_suffix(b"\r")?).ok())
-        .filter(|(name, _)| !field::is_forbidden_trailer(name.as_bytes()))
+        .filter(|(name, _)| Self::allows(name))
     }
 
     /// Appends the fields as lines. The empty line that ends the section is up to the caller.

@@ -331,7 +331,9 @@ fn checks_and_sifts_trailers() {
     ] {
         let read = chunked(format!("0\r\n{name}: 5\r\nB: c\r\n\r\n")).unwrap();
         assert_eq!(read.trailers, [("B".to_owned(), b"c".to_vec())], "{name}");
+        assert!(!Trailers::allows(name));
     }
+    assert!(Trailers::allows("grpc-status") && Trailers::allows("If"));
     for (section, fault) in [
         ("A: b\n\r\n", Fault::LineEnd),
         ("\n", Fault::LineEnd),
