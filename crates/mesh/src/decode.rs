@@ -26,6 +26,13 @@ impl Report {
         self.diagnostics.borrow_mut().push(diagnostic);
     }
 
+    pub(crate) fn has_errors(&self) -> bool {
+        let diagnostics = self.diagnostics.borrow();
+        diagnostics
+            .iter()
+            .any(|diagnostic| diagnostic.severity == Severity::Error)
+    }
+
     pub(crate) fn into_diagnostics(self) -> Vec<Diagnostic> {
         self.diagnostics.into_inner()
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::decode::Report;
-use crate::diagnostics::{Diagnostic, Severity, Source, by_place};
+use crate::diagnostics::{Diagnostic, Source, by_place};
 use crate::documents::{self, Document};
 use crate::link;
 use crate::model::Mesh;
@@ -79,28 +79,28 @@ pub struct IgnoredKind {
 pub fn load(files: &[SourceFile], options: &Options) -> Loaded {
     let report = Report::default();
     let mut summary = Summary::default();
-    let texts = files.iter().map(|file| {
-        (
-            Arc::<Path>::from(file.path.as_path()),
-            yaml::documents(&file.text),
-        )
-    });
-    let trees: Vec<Document<'_>> = texts
-        .flat_map(|(file, parsed)| numbered(&file, parsed))
+    let texts: Vec<_> = files
+        .iter()
+        .map(|file| yaml::with_yaml_escapes(&file.text))
+        .collect();
+    let parsed = files
+        .iter()
+        .zip(&texts)
+        .map(|(file, text)| (file.path.as_path(), yaml::documents(text)));
+    let trees: Vec<Document<'_>> = parsed
+        .flat_map(|(path, parsed)| numbered(&path.into(), parsed))
         .collect();
     let documents = documents::read(&trees, options, &report, &mut summary);
-    let mesh = link::link(&trees, &documents, options, &report);
+    // What could not be read would only be missed where it is referred to.
+    let mesh = (!report.has_errors()).then(|| link::link(&trees, &documents, options, &report));
     drop(documents);
     drop(trees);
     let mut diagnostics = report.into_diagnostics();
     diagnostics.sort_by(by_place);
     // The same rule may be linked for several listeners.
     diagnostics.dedup();
-    let failed = diagnostics
-        .iter()
-        .any(|diagnostic| diagnostic.severity == Severity::Error);
     Loaded {
-        mesh: (!failed).then_some(mesh),
+        mesh,
         diagnostics,
         summary,
     }

@@ -14,7 +14,7 @@ pub use explain::{Explanation, Rejection, Share};
 pub use matching::{
     HeaderMatch, Matched, Mismatch, Pattern, QueryMatch, RequestMatch, StringMatch, UriMatch,
 };
-pub use redirect::Redirect;
+pub use redirect::{Redirect, RedirectPort};
 pub use rewrite::{PathRewrite, RegexRewrite, Rewrite};
 
 use crate::hosts::HostMatch;

@@ -35,6 +35,47 @@ pub(crate) struct Parsed<'t> {
     pub(crate) errors: Vec<SyntaxError>,
 }
 
+/// JSON writes characters beyond the first 65,536 as two escapes, which YAML knows as one. Only documents in JSON
+/// are changed: elsewhere the same text may be no escape.
+pub(crate) fn with_yaml_escapes(text: &str) -> Cow<'_, str> {
+    if !text.contains("\\ud") && !text.contains("\\uD") {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    for (_, chunk) in chunks(text) {
+        let content = chunk.trim_start().trim_start_matches("---").trim_start();
+        if content.starts_with(['{', '[']) {
+            push_with_yaml_escapes(&mut out, chunk);
+        } else {
+            out.push_str(chunk);
+        }
+    }
+    Cow::Owned(out)
+}
+
+fn push_with_yaml_escapes(out: &mut String, mut rest: &str) {
+    let unit = |escape: &str| {
+        let digits = escape.strip_prefix("\\u")?.get(..4)?;
+        u32::from_str_radix(digits, 16).ok()
+    };
+    while let Some(at) = rest.find('\\') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let low = rest.get(6..).and_then(unit);
+        if let (Some(high @ 0xd800..=0xdbff), Some(low @ 0xdc00..=0xdfff)) = (unit(rest), low) {
+            let code = 0x1_0000 + ((high - 0xd800) << 10) + (low - 0xdc00);
+            out.push_str(&format!("\\U{code:08x}"));
+            rest = &rest[12..];
+        } else {
+            // An escape is a backslash and what is behind it, so that the second of two begins none.
+            let length = 1 + rest[1..].chars().next().map_or(0, char::len_utf8);
+            out.push_str(&rest[..length]);
+            rest = &rest[length..];
+        }
+    }
+    out.push_str(rest);
+}
+
 /// Every document of a file that is not empty.
 pub(crate) fn documents(text: &str) -> Vec<Parsed<'_>> {
     if text.len() > MAX_FILE_BYTES {

@@ -207,13 +207,13 @@ pub(crate) fn one_of<'d, T: Copy>(names: &'static [(&'static str, T)]) -> impl D
 
 /// A Go duration: `1h30m`, `1.5s`, `20ms`.
 pub(crate) fn duration<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Duration> {
-    let text = string(node, context)?;
-    let parsed = parse_duration(text);
+    let parsed = node.text().and_then(parse_duration);
     if parsed.is_none() {
-        let finding = Finding::error(format!(
-            "must be a duration such as 1h, 30s or 250ms, but is `{text}`"
-        ));
-        context.report(node.place, finding);
+        let message = format!(
+            "must be a duration such as 1h, 30s or 250ms, but is {}",
+            kind_of(node)
+        );
+        context.error(node.place, message);
     }
     parsed
 }

@@ -11,7 +11,7 @@ use crate::yaml::Node;
 #[derive(Debug)]
 pub(crate) struct DestinationRule {
     pub(crate) host: Located<String>,
-    pub(crate) policy: TrafficPolicy,
+    pub(crate) policy: Option<TrafficPolicy>,
     pub(crate) subsets: Vec<Subset>,
 }
 
@@ -37,9 +37,7 @@ pub(crate) fn decode(object: &mut Fields<'_>) -> Option<DestinationRule> {
         {
             context.error(host.place, why);
         }
-        let policy = fields
-            .optional("trafficPolicy", traffic_policy::decode)
-            .unwrap_or_default();
+        let policy = fields.optional("trafficPolicy", traffic_policy::decode);
         let subsets = fields.list("subsets", subset);
         let mut names = BTreeSet::new();
         for subset in &subsets {

@@ -212,7 +212,7 @@ impl Reader<'_> {
         let meta = meta?;
         let here = context.source(node.place);
         if let Some(first) = self.identities.insert(meta.label.clone(), here) {
-            let finding = Finding::error(format!("{} is already defined at {first}", meta.label));
+            let finding = Finding::error(format!("is already defined at {first}"));
             context.report(
                 node.place,
                 finding.help("remove one of the two, or give it another name"),
@@ -232,8 +232,12 @@ impl Reader<'_> {
         context: Context<'_>,
         node: &Node<'_>,
     ) {
+        // Others have kinds of these names too, so only a group that looks like a slip is one.
         let ours = NETWORKING_KINDS.contains(&kind) && kind != "Gateway";
-        if ours && (group.is_empty() || group.ends_with("istio.io")) {
+        let near = group.is_empty()
+            || group.ends_with("istio.io")
+            || did_you_mean(group, [NETWORKING]).is_some();
+        if ours && near {
             let finding = Finding::error(format!("{kind} has apiVersion `{api_version}`"));
             context.report(
                 node.place,

@@ -91,7 +91,7 @@ fn build(
     };
     let (policy, rule) = rules.policy(port.number, subset_rule);
     let selected = port.endpoints.iter().filter(|endpoint| match subset_rule {
-        Some(subset) => selects(&subset.labels, &endpoint.labels),
+        Some((subset, _)) => selects(&subset.labels, &endpoint.labels),
         None => true,
     });
     let endpoints = selected.map(Candidate::endpoint).collect();

@@ -57,6 +57,7 @@ fn attached<'d>(input: Input<'d>) -> BTreeMap<String, Vec<&'d Object<VirtualServ
     let mut attached: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for service in &input.documents.virtual_services {
         let context = service.context(input.files, input.report);
+        let mut found = Vec::new();
         for written in service
             .spec
             .gateways
@@ -70,34 +71,46 @@ fn attached<'d>(input: Input<'d>) -> BTreeMap<String, Vec<&'d Object<VirtualServ
                         Finding::warning(format!("Gateway {full} is not there")).code(NOT_FOUND);
                     context.report(written.place, finding);
                 }
-                Some(gateway) => report_foreign_hosts(service, gateway, input),
+                Some(gateway) => found.push(*gateway),
             }
             attached.entry(full).or_default().push(service);
         }
+        report_foreign_hosts(service, &found, input);
     }
     attached
 }
 
-/// Hosts of a VirtualService that none of its gateway's servers answers for.
+/// Hosts of a VirtualService that no server of its gateways answers for.
 fn report_foreign_hosts(
     service: &Object<VirtualService>,
-    gateway: &Object<Gateway>,
+    gateways: &[&Object<Gateway>],
     input: Input<'_>,
 ) {
-    if gateway.spec.servers.is_empty() || service.spec.http.is_empty() {
+    let in_mesh = service
+        .spec
+        .gateways
+        .iter()
+        .any(|gateway| gateway.value == MESH);
+    // A gateway all of whose servers are left out has been warned about.
+    let served = gateways
+        .iter()
+        .any(|gateway| !gateway.spec.servers.is_empty());
+    if in_mesh || !served || service.spec.http.is_empty() {
         return;
     }
     for host in &service.spec.hosts {
-        let mut servers = gateway.spec.servers.iter().flat_map(|server| &server.hosts);
-        if !servers.any(|server| shared_host(server, host, gateway, service).is_some()) {
-            let message = format!(
-                "no server of {} answers for host `{}`",
-                gateway.meta.label, host.value
-            );
-            let finding = Finding::warning(message).code("IST0132");
+        let answers = |gateway: &&Object<Gateway>| {
+            let mut hosts = gateway.spec.servers.iter().flat_map(|server| &server.hosts);
+            hosts.any(|server| shared_host(server, host, gateway, service).is_some())
+        };
+        if !gateways.iter().any(answers) {
+            let finding = Finding::warning(format!(
+                "no server of its gateways answers for host `{}`",
+                host.value
+            ));
             service
                 .context(input.files, input.report)
-                .report(host.place, finding);
+                .report(host.place, finding.code("IST0132"));
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::hosts::{fully_qualified, pattern_rank};
 /// Istio's root namespace, whose rules hold for hosts of every namespace.
 const ROOT_NAMESPACE: &str = "istio-system";
 
-type Rule<'d> = &'d Object<DestinationRule>;
+pub(super) type Rule<'d> = &'d Object<DestinationRule>;
 
 /// Rules by host.
 pub(super) struct Rules<'d> {
@@ -80,11 +80,13 @@ impl<'d> Rules<'d> {
 }
 
 impl<'d> HostRules<'d> {
-    pub(super) fn subset(&self, name: &str) -> Option<&'d Subset> {
-        self.0
+    /// A subset by name, with the rule it stands in.
+    pub(super) fn subset(&self, name: &str) -> Option<(&'d Subset, Rule<'d>)> {
+        let subsets = self
+            .0
             .iter()
-            .flat_map(|rule| &rule.spec.subsets)
-            .find(|subset| subset.name == name)
+            .flat_map(|rule| rule.spec.subsets.iter().map(|subset| (subset, *rule)));
+        subsets.into_iter().find(|(subset, _)| subset.name == name)
     }
 
     pub(super) fn subset_names(&self) -> impl Iterator<Item = &'d str> {
@@ -94,19 +96,29 @@ impl<'d> HostRules<'d> {
             .map(|subset| subset.name.as_str())
     }
 
-    /// The settings for a port, with the rule that the TLS part of them stands in.
+    /// The settings for a port: of the first rule that has any, and those of the subset over them. Comes with the
+    /// rule that the TLS settings stand in.
     pub(super) fn policy(
         &self,
         port: u16,
-        subset: Option<&Subset>,
+        subset: Option<(&Subset, Rule<'d>)>,
     ) -> (PortPolicy, Option<Rule<'d>>) {
-        let mut policy = PortPolicy::default();
-        for rule in &self.0 {
-            policy = policy.over(rule.spec.policy.at(port));
-        }
-        if let Some(subset) = subset {
-            policy = subset.policy.at(port).over(&policy);
-        }
-        (policy, self.0.first().copied())
+        let with_policy = self
+            .0
+            .iter()
+            .find_map(|rule| Some((rule.spec.policy.as_ref()?.at(port), *rule)));
+        let (base, rule) =
+            with_policy.map_or((None, None), |(policy, rule)| (Some(policy), Some(rule)));
+        let base = base.cloned().unwrap_or_default();
+        let Some((subset, subset_rule)) = subset else {
+            return (base, rule);
+        };
+        let own = subset.policy.at(port);
+        let rule = if own.tls.is_some() {
+            Some(subset_rule)
+        } else {
+            rule
+        };
+        (own.over(&base), rule)
     }
 }

@@ -1,4 +1,5 @@
-//! `http[].redirect`, with Envoy's rules for what is kept of the request's URL.
+//! `http[].redirect`, with Envoy's rules for what is kept of the request's URL, but for one: where the port asked
+//! for is the scheme's default, Istio leaves the request's own port in place; we leave it out.
 
 use super::RequestHead;
 use super::matching::query_of;
@@ -15,8 +16,20 @@ pub struct Redirect {
     pub authority: Option<String>,
     /// Replaces the scheme.
     pub scheme: Option<String>,
-    /// Replaces the port; never the default port of the scheme.
-    pub port: Option<u16>,
+    /// What becomes of the port.
+    pub port: RedirectPort,
+}
+
+/// The port of a redirect's `Location`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RedirectPort {
+    /// The one in the request's host, unless `authority` replaces it or it is the default of a scheme that changes.
+    #[default]
+    Kept,
+    /// None, as the one asked for is the default of the scheme.
+    Default,
+    /// This one.
+    Number(u16),
 }
 
 impl Redirect {
@@ -34,8 +47,8 @@ impl Redirect {
             None => (target, ""),
         };
         match self.port {
-            Some(port) => format!("{scheme}://{host}:{port}{path}{query}"),
-            None => format!("{scheme}://{host}{path}{query}"),
+            RedirectPort::Number(port) => format!("{scheme}://{host}:{port}{path}{query}"),
+            RedirectPort::Kept | RedirectPort::Default => format!("{scheme}://{host}{path}{query}"),
         }
     }
 
@@ -48,7 +61,8 @@ impl Redirect {
             (head.scheme(), port),
             ("http", Some(80)) | ("https", Some(443))
         );
-        let strip = self.port.is_some() || (scheme != head.scheme() && default_of_old_scheme);
+        let strip =
+            self.port != RedirectPort::Kept || (scheme != head.scheme() && default_of_old_scheme);
         if strip { host } else { authority }
     }
 }

@@ -112,3 +112,28 @@ fn addresses_that_end_in_colons_are_read_as_kubernetes_does() {
     };
     assert_eq!(items[1].text(), Some("2001:db8::"));
 }
+
+#[test]
+fn surrogate_pairs_are_escapes_in_json_only() {
+    let json = r#"{"a": "\ud83d\ude00 \\ud83d\ude00"}"#;
+    // The second is a backslash and text; what is left of its pair is half a character, which nothing can be.
+    let changed = with_yaml_escapes(json);
+    assert_eq!(changed, r#"{"a": "\U0001f600 \\ud83d\ude00"}"#);
+    let both = with_yaml_escapes("a: '\\ud83d\\ude00'\n---\n{\"a\": \"\\ud83d\\ude00\"}\n");
+    let found = documents(&both);
+    let text = |position: usize| {
+        found[position]
+            .root
+            .as_ref()
+            .unwrap()
+            .get("a")
+            .unwrap()
+            .text()
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(
+        (text(0).as_str(), text(1).as_str()),
+        ("\\ud83d\\ude00", "\u{1f600}")
+    );
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::decode::{Context, Fields, Finding, integer, non_empty, one_of, port, string};
 use crate::documents::secret::decode_base64;
-use crate::route::Redirect;
+use crate::route::{Redirect, RedirectPort};
 use crate::yaml::Node;
 
 /// `redirect`, before it is known on which port.
@@ -20,17 +20,14 @@ impl RedirectTo {
     pub(crate) fn on(&self, port: u16, is_tls: bool) -> Redirect {
         let mut redirect = self.redirect.clone();
         if self.port_of_request {
-            redirect.port = Some(port);
+            redirect.port = RedirectPort::Number(port);
         }
-        let scheme = redirect
-            .scheme
-            .as_deref()
-            .unwrap_or(if is_tls { "https" } else { "http" });
-        if matches!(
-            (scheme, redirect.port),
-            ("http", Some(80)) | ("https", Some(443))
-        ) {
-            redirect.port = None;
+        let own_scheme = if is_tls { "https" } else { "http" };
+        let scheme = redirect.scheme.as_deref().unwrap_or(own_scheme);
+        if let ("http", RedirectPort::Number(80)) | ("https", RedirectPort::Number(443)) =
+            (scheme, redirect.port)
+        {
+            redirect.port = RedirectPort::Default;
         }
         redirect
     }
@@ -83,7 +80,7 @@ pub(super) fn redirect<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<R
         uri,
         authority,
         scheme: scheme.map(str::to_owned),
-        port,
+        port: port.map_or(RedirectPort::Kept, RedirectPort::Number),
     };
     Some(RedirectTo {
         redirect,

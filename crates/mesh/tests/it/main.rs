@@ -1,0 +1,12 @@
+//! The crate from outside: documents in, routes and findings out.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test has to read the files that the crate is given"
+)]
+
+mod conformance;
+mod golden;
+mod properties;
+mod request;
+mod size;
