@@ -10,6 +10,9 @@ use crate::logging::LogOptions;
 
 const EXAMPLES: &str = "\
 Examples:
+  dalbi demo                                             live traffic to six unequal servers, now
+  dalbi run examples/hello                               serve a folder of documents
+  dalbi proxy --from :8080 --to 127.0.0.1:9001           serve without documents
   dalbi check manifests/                                what is wrong with these documents?
   dalbi explain manifests/ GET http://shop.example/cart  where does this request go, and why?
   dalbi upstream --listen 127.0.0.1:9001 --name hello    a test server to send traffic to
@@ -32,10 +35,16 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Serve a folder of Istio documents
+    Run(commands::run::Arguments),
+    /// Balance between servers, without any document
+    Proxy(commands::proxy::Arguments),
     /// Say what is wrong with documents
     Check(commands::check::Arguments),
     /// Say where a request would go, and why not elsewhere
     Explain(commands::explain::Arguments),
+    /// Show live traffic to six unequal servers
+    Demo(commands::demo::Arguments),
     /// Run a test server that echoes requests and can be made slow or flaky
     Upstream(commands::upstream::Arguments),
     /// Print a completion script for a shell
@@ -62,6 +71,9 @@ pub(crate) fn run() -> ExitCode {
     let cli = Cli::parse();
     crate::logging::start(&cli.log);
     let result = match cli.command {
+        Command::Run(arguments) => commands::run::run(&arguments),
+        Command::Proxy(arguments) => commands::proxy::run(&arguments),
+        Command::Demo(arguments) => commands::demo::run(&arguments),
         Command::Check(arguments) => commands::check::run(&arguments),
         Command::Explain(arguments) => commands::explain::run(&arguments),
         Command::Upstream(arguments) => commands::upstream::run(&arguments),

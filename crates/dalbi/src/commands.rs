@@ -2,7 +2,10 @@
 
 pub(crate) mod check;
 pub(crate) mod completions;
+pub(crate) mod demo;
 pub(crate) mod explain;
+pub(crate) mod proxy;
+pub(crate) mod run;
 pub(crate) mod upstream;
 
 use std::collections::BTreeMap;

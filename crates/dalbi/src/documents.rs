@@ -6,7 +6,7 @@ mod proxy;
 mod tests;
 mod watch;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use mesh::{Diagnostic, Loaded, Mesh, Severity, SourceFile, Summary};
 
@@ -17,8 +17,6 @@ pub(crate) use watch::FolderWatch;
 /// What a folder holds and what came of loading it.
 #[derive(Debug)]
 pub(crate) struct Documents {
-    /// The folder (or file) as it was named.
-    pub(crate) root: PathBuf,
     /// Every file that was read, in order of path.
     pub(crate) files: Vec<SourceFile>,
     /// `None` when there is any error.
@@ -32,11 +30,11 @@ pub(crate) struct Documents {
 impl Documents {
     /// Reads and loads everything below `root`.
     pub(crate) fn load(root: &Path, options: &mesh::Options) -> Result<Self, FolderError> {
-        Ok(Self::from_contents(root, read(root)?, options))
+        Ok(Self::from_contents(read(root)?, options))
     }
 
     /// Loads what has been read already.
-    pub(crate) fn from_contents(root: &Path, contents: Contents, options: &mesh::Options) -> Self {
+    pub(crate) fn from_contents(contents: Contents, options: &mesh::Options) -> Self {
         let Loaded {
             mesh,
             mut diagnostics,
@@ -45,7 +43,6 @@ impl Documents {
         let readable = contents.problems.is_empty();
         diagnostics.splice(0..0, contents.problems);
         Self {
-            root: root.to_owned(),
             files: contents.files,
             mesh: mesh.filter(|_| readable),
             diagnostics,

@@ -12,11 +12,11 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use client::Client;
 pub(crate) use recorder::{Recorder, Tally, Window};
@@ -48,7 +48,8 @@ pub(crate) struct Plan {
 pub(crate) struct Load {
     recorder: Arc<Recorder>,
     stopping: Arc<AtomicBool>,
-    sender: JoinHandle<()>,
+    /// Closed when the last request has ended.
+    ended: watch::Receiver<()>,
 }
 
 impl Load {
@@ -68,17 +69,19 @@ impl Load {
             .spawn(move || pace(schedule, &due, &stop))
             .context("start a thread that paces the load")?;
         let results = Arc::clone(&recorder);
-        let sender = thread::Builder::new()
+        let (end, ended) = watch::channel(());
+        thread::Builder::new()
             .name("load-sender".to_owned())
             .spawn(move || {
                 let tasks = tokio::task::LocalSet::new();
                 tasks.block_on(&runtime, send(plan, arrivals, results));
+                drop(end);
             })
             .context("start a thread that sends the load")?;
         Ok(Self {
             recorder,
             stopping,
-            sender,
+            ended,
         })
     }
 
@@ -87,9 +90,10 @@ impl Load {
         &self.recorder
     }
 
-    /// Whether the last request has ended.
-    pub(crate) fn is_finished(&self) -> bool {
-        self.sender.is_finished()
+    /// Resolves when the last request has ended.
+    pub(crate) async fn finished(&self) {
+        // Nothing is ever sent: it changes only by being closed.
+        let _closed = self.ended.clone().changed().await;
     }
 
     /// No further requests; those in flight may end.

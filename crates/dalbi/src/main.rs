@@ -9,6 +9,7 @@ mod load;
 mod logging;
 mod quantity;
 mod report;
+mod serve;
 mod signals;
 mod upstream;
 

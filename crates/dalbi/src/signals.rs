@@ -1,18 +1,62 @@
-//! Signals that end a command.
+//! Signals that a command listens to.
 
-use std::future::Future;
 use std::io;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Resolves at the first SIGINT or SIGTERM. The handlers are in place when this returns.
-pub(crate) fn stopped() -> io::Result<impl Future<Output = ()>> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(async move {
+/// What the outside wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// SIGINT or SIGTERM: end.
+    Stop,
+    /// SIGHUP: read the documents again.
+    Reload,
+}
+
+/// Signals, in the order of their coming.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    /// `None` leaves SIGHUP its usual meaning, the end.
+    hang_up: Option<Signal>,
+}
+
+impl Signals {
+    /// For a command that has nothing to reload. From here on SIGINT and SIGTERM end nothing by themselves.
+    pub(crate) fn stop_only() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: None,
+        })
+    }
+
+    /// For a command that can reload.
+    pub(crate) fn stop_and_reload() -> io::Result<Self> {
+        Ok(Self {
+            hang_up: Some(signal(SignalKind::hangup())?),
+            ..Self::stop_only()?
+        })
+    }
+
+    /// The next one.
+    pub(crate) async fn next(&mut self) -> Request {
+        let hung_up = async {
+            match &mut self.hang_up {
+                Some(hang_up) => hang_up.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+            _ = self.interrupt.recv() => Request::Stop,
+            _ = self.terminate.recv() => Request::Stop,
+            _ = hung_up => Request::Reload,
         }
-    })
+    }
+
+    /// The next one that means the end.
+    pub(crate) async fn stopped(&mut self) {
+        while self.next().await != Request::Stop {}
+    }
 }

@@ -1,5 +1,7 @@
 //! The test server as a process: other tests rely on what it promises.
 
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 mod support;
 
 use futures_util::{SinkExt, StreamExt};

@@ -11,6 +11,7 @@ use http::StatusCode;
 
 use crate::cli::Verdict;
 use crate::quantity;
+use crate::signals::Signals;
 use crate::upstream::{self, Behaviour, Distribution, Listener, Upstream};
 
 const EXAMPLES: &str = "\
@@ -131,7 +132,7 @@ async fn serve(arguments: &Arguments) -> anyhow::Result<()> {
         _ => None,
     };
     let scheme = if tls.is_some() { "https" } else { "http" };
-    let stopped = crate::signals::stopped()?;
+    let mut signals = Signals::stop_only()?;
     let upstream = Arc::new(Upstream::new(arguments.behaviour()));
     let mut listeners = Vec::new();
     for &address in &arguments.listen {
@@ -157,7 +158,7 @@ async fn serve(arguments: &Arguments) -> anyhow::Result<()> {
     }
     stdout.flush()?;
     // A test server ends at once, as a crashed one would.
-    stopped.await;
+    signals.stopped().await;
     Ok(())
 }
 

@@ -35,9 +35,11 @@ fn upstream(behaviour: Behaviour) -> SocketAddr {
 
 fn run(plan: Plan) -> recorder::Window {
     let load = Load::start(plan).unwrap();
-    let recorder = Arc::clone(&load.recorder);
-    load.sender.join().unwrap();
-    recorder.total()
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    runtime.block_on(load.finished());
+    load.recorder().total()
 }
 
 #[test]

@@ -13,7 +13,12 @@
 //!
 //! Processes are killed when their value is dropped; what they wrote to standard error is shown if the test fails.
 
-#![allow(dead_code, reason = "every test binary uses a part of it")]
+#![allow(
+    dead_code,
+    unused_imports,
+    unreachable_pub,
+    reason = "every test binary uses a part of it"
+)]
 
 mod dalbi;
 mod folder;

@@ -1,0 +1,65 @@
+//! What `run`, `proxy` and `demo` have in common: a dispatcher's settings, what is said at its start, and its end.
+
+mod options;
+
+use std::io::{self, Write};
+
+use anyhow::Context;
+use dispatcher::Dispatcher;
+use mesh::{Mesh, SourceFile};
+
+pub(crate) use options::{AdminAddress, ServeOptions};
+
+use crate::signals::Signals;
+
+/// Says what listens where, and then that requests are served. Scripts and tests read these lines.
+pub(crate) fn announce(dispatcher: &Dispatcher) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    for listener in dispatcher.listeners() {
+        let scheme = if listener.tls { "https" } else { "http" };
+        writeln!(
+            out,
+            "listening: {} on {scheme}://{}",
+            listener.name, listener.address
+        )?;
+    }
+    if let Some(admin) = dispatcher.admin() {
+        writeln!(out, "admin: http://{admin}")?;
+    }
+    writeln!(out, "ready")?;
+    out.flush()
+}
+
+/// Lets requests in flight end. A further signal ends the wait.
+pub(crate) async fn drain(dispatcher: Dispatcher, signals: &mut Signals) -> anyhow::Result<()> {
+    tracing::info!("draining: requests in flight may end; send the signal again not to wait");
+    let (tell, drained) = tokio::sync::oneshot::channel();
+    std::thread::Builder::new()
+        .name("drain".to_owned())
+        .spawn(move || tell.send(dispatcher.drain()))
+        .context("start a thread")?;
+    tokio::select! {
+        cut_off = drained => match cut_off? {
+            0 => tracing::info!("drained"),
+            cut_off => tracing::warn!(cut_off, "connections were still busy at the drain timeout"),
+        },
+        () = signals.stopped() => tracing::warn!("stopped without waiting"),
+    }
+    Ok(())
+}
+
+/// The mesh of documents that we wrote ourselves.
+pub(crate) fn own_documents(name: &str, text: String) -> anyhow::Result<Mesh> {
+    let file = SourceFile {
+        path: name.into(),
+        text,
+    };
+    let loaded = mesh::load(&[file], &mesh::Options::default());
+    loaded.mesh.with_context(|| {
+        let findings: Vec<_> = loaded.diagnostics.iter().map(ToString::to_string).collect();
+        format!(
+            "the generated documents are wrong, please report this: {}",
+            findings.join("; ")
+        )
+    })
+}
