@@ -130,6 +130,12 @@ impl Cluster {
                 previous.usage.clone(),
             ),
         };
+        if config.health_check.is_none() {
+            // Nobody would ever call an endpoint healthy again that an earlier check put aside.
+            for endpoint in &endpoints {
+                balancer.set_health(endpoint.id, true);
+            }
+        }
         Ok(Self {
             config: config.clone(),
             tls,

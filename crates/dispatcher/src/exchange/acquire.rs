@@ -26,6 +26,9 @@ pub(crate) enum AcquireError {
     /// It does not speak HTTP/2.
     #[error("http/2 handshake with {0} failed: {1}")]
     Handshake(Target, h2::Error),
+    /// The HTTP/2 connection ended before the request was sent on it.
+    #[error("http/2 connection to {0} can't be used: {1}")]
+    Gone(Target, h2::Error),
     /// As many requests wait for a connection as may.
     #[error(
         "too many requests wait for a connection to this service (circuit breaker http1MaxPendingRequests)"

@@ -1,6 +1,6 @@
 //! One try: a pick, a connection, the request sent and the answer begun.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Instant;
@@ -97,107 +97,84 @@ enum Conversation {
     Failed(Failure),
 }
 
+/// The client's side of an exchange, and what is kept about it.
+pub(crate) struct Sides<'x, 'b, B, S> {
+    pub(crate) body: &'x mut RequestBody<'b, B>,
+    pub(crate) sink: &'x mut S,
+    pub(crate) timer: &'x mut Timer,
+    pub(crate) record: &'x mut Record,
+}
+
+/// The endpoint's side of one try.
+struct Picked {
+    in_flight: InFlight,
+    pool: Rc<EndpointPool>,
+    target: Target,
+    /// When the try's own time is up.
+    deadline: Option<Instant>,
+}
+
 impl Attempt<'_, '_> {
     /// Makes the try. `tried` are the positions of earlier picks.
-    pub(crate) async fn run<B: BodySource>(
+    pub(crate) async fn run<B: BodySource, S: ResponseSink>(
         &self,
         tried: &mut SmallVec<[u32; 4]>,
-        body: &mut RequestBody<'_, B>,
-        sink: &mut impl ResponseSink,
-        timer: &mut Timer,
-        record: &mut Record,
+        sides: &mut Sides<'_, '_, B, S>,
     ) -> Result<Attempted, BodyError> {
+        let Some(mut picked) = self.pick(tried, sides.record) else {
+            return Ok(Attempted::NoEndpoint);
+        };
+        match &self.forward.head {
+            UpstreamHead::H1(head) => self.over_h1(head, picked, sides).await,
+            UpstreamHead::H2(head) => self.over_h2(head, &mut picked, sides).await,
+        }
+    }
+
+    fn pick(&self, tried: &mut SmallVec<[u32; 4]>, record: &mut Record) -> Option<Picked> {
         let cluster = self.forward.cluster;
         let now = if record.attempts == 1 {
             record.started
         } else {
             Instant::now()
         };
-        let picked = cluster
-            .shared
-            .pick(&mut self.worker.rng.borrow_mut(), clock::at(now), tried);
-        let Some((pick, target)) = picked else {
-            return Ok(Attempted::NoEndpoint);
-        };
+        let rng = &mut self.worker.rng.borrow_mut();
+        let (pick, target) = cluster.shared.pick(rng, clock::at(now), tried)?;
         tried.push(pick.index());
         if let Some(line) = &mut record.line {
             line.upstream = target.to_string();
         }
-        let pool = cluster.pool.endpoint(pick.id());
-        let in_flight = InFlight {
-            cluster: cluster.clone(),
-            pick: Some(pick),
-            first_byte: None,
-            outcome: Outcome::Cancelled,
-        };
-        let try_deadline = self
-            .forward
-            .route
-            .retries
-            .per_try_timeout
-            .map(|timeout| now + timeout);
-        match &self.forward.head {
-            UpstreamHead::H1(head) => {
-                self.over_h1(
-                    head,
-                    in_flight,
-                    &pool,
-                    &target,
-                    try_deadline,
-                    body,
-                    sink,
-                    timer,
-                    record,
-                )
-                .await
-            }
-            UpstreamHead::H2(head) => {
-                self.over_h2(
-                    head,
-                    in_flight,
-                    &pool,
-                    &target,
-                    try_deadline,
-                    body,
-                    sink,
-                    timer,
-                    record,
-                )
-                .await
-            }
-        }
+        let timeout = self.forward.route.retries.per_try_timeout;
+        Some(Picked {
+            pool: cluster.pool.endpoint(pick.id()),
+            in_flight: InFlight {
+                cluster: cluster.clone(),
+                pick: Some(pick),
+                first_byte: None,
+                outcome: Outcome::Cancelled,
+            },
+            target,
+            deadline: timeout.map(|timeout| now + timeout),
+        })
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one try")]
-    async fn over_h1<B: BodySource>(
+    async fn over_h1<B: BodySource, S: ResponseSink>(
         &self,
         head: &[u8],
-        mut in_flight: InFlight,
-        pool: &Rc<EndpointPool>,
-        target: &Target,
-        try_deadline: Option<Instant>,
-        body: &mut RequestBody<'_, B>,
-        sink: &mut impl ResponseSink,
-        timer: &mut Timer,
-        record: &mut Record,
+        mut picked: Picked,
+        sides: &mut Sides<'_, '_, B, S>,
     ) -> Result<Attempted, BodyError> {
         // Most often an idle connection is there: no need to set up a wait.
-        let acquired = match pool.idle() {
-            Some(connection) => Ok((connection, true)),
+        let (mut connection, reused) = match picked.pool.idle() {
+            Some(connection) => (connection, true),
             None => {
-                let connecting = acquire::h1(self.forward.cluster, pool, target);
-                match self
-                    .acquired(timer, try_deadline, &mut in_flight, connecting)
-                    .await
-                {
-                    Ok(acquired) => Ok(acquired),
-                    Err(attempted) => Err(attempted),
+                let pool = picked.pool.clone();
+                let target = picked.target.clone();
+                let connecting = acquire::h1(self.forward.cluster, &pool, &target);
+                match self.acquired(&mut picked, sides.timer, connecting).await {
+                    Ok(acquired) => acquired,
+                    Err(attempted) => return Ok(attempted),
                 }
             }
-        };
-        let (mut connection, reused) = match acquired {
-            Ok(acquired) => acquired,
-            Err(attempted) => return Ok(attempted),
         };
         let kind = RequestKind {
             head: self.forward.facts.is_head,
@@ -206,20 +183,16 @@ impl Attempt<'_, '_> {
         let limits = &self.worker.http1;
         let (mut up, mut source) = connection.exchange(head, self.forward.body, kind, limits);
         let conversation = self
-            .converse(
-                &mut up,
-                &mut source,
-                reused,
-                &mut in_flight,
-                try_deadline,
-                body,
-                sink,
-                timer,
-                record,
-            )
+            .converse(&mut up, &mut source, reused, &mut picked, sides)
             .await?;
         let reusable = source.is_reusable();
         drop((up, source));
+        if matches!(conversation, Conversation::Switched) {
+            return Ok(Attempted::End(End::Switched(Box::new(Switched {
+                connection,
+                pick: picked.in_flight,
+            }))));
+        }
         let limit = self
             .forward
             .cluster
@@ -227,98 +200,69 @@ impl Attempt<'_, '_> {
             .config
             .connection_pool
             .max_requests_per_connection;
-        match conversation {
-            Conversation::Complete if reusable && body.is_complete() => {
-                if limit == 0 || connection.requests < limit {
-                    pool.keep(connection, Instant::now());
-                }
-            }
-            Conversation::Switched => {
-                return Ok(Attempted::End(End::Switched(Box::new(Switched {
-                    connection,
-                    pick: in_flight,
-                }))));
-            }
-            _ => {}
+        let may_go_on = limit == 0 || connection.requests < limit;
+        if matches!(conversation, Conversation::Complete)
+            && reusable
+            && may_go_on
+            && sides.body.is_complete()
+        {
+            picked.pool.keep(connection, Instant::now());
         }
-        Ok(conversation.attempted(body.is_complete()))
+        Ok(conversation.attempted(sides.body.is_complete()))
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one try")]
-    async fn over_h2<B: BodySource>(
+    async fn over_h2<B: BodySource, S: ResponseSink>(
         &self,
         head: &http::Request<()>,
-        mut in_flight: InFlight,
-        pool: &Rc<EndpointPool>,
-        target: &Target,
-        try_deadline: Option<Instant>,
-        body: &mut RequestBody<'_, B>,
-        sink: &mut impl ResponseSink,
-        timer: &mut Timer,
-        record: &mut Record,
+        picked: &mut Picked,
+        sides: &mut Sides<'_, '_, B, S>,
     ) -> Result<Attempted, BodyError> {
-        let connecting = acquire::h2(self.forward.cluster, pool, target);
-        let connection = match self
-            .acquired(timer, try_deadline, &mut in_flight, connecting)
-            .await
-        {
-            Ok(connection) => connection,
+        let (pool, target) = (picked.pool.clone(), picked.target.clone());
+        let ends = self.forward.body == http1::Body::Empty;
+        let beginning = async {
+            let connection = acquire::h2(self.forward.cluster, &pool, &target).await?;
+            let begun = connection.exchange(head.clone(), ends).await;
+            begun.map_err(|error| AcquireError::Gone(target.clone(), error))
+        };
+        let (stream, mut source) = match self.acquired(picked, sides.timer, beginning).await {
+            Ok(exchange) => exchange,
             Err(attempted) => return Ok(attempted),
         };
-        let ends = self.forward.body == http1::Body::Empty;
-        let (stream, mut source) = match connection.exchange(head.clone(), ends).await {
-            Ok(exchange) => exchange,
-            Err(error) => {
-                // Nothing was sent: as good as a refused stream.
-                in_flight.outcome = FailureKind::Refused.outcome();
-                return Ok(Attempted::Failed(Failure {
-                    kind: FailureKind::Refused,
-                    text: format!("http/2 connection to {target} can't be used: {error}"),
-                }));
-            }
-        };
-        let stream = std::cell::RefCell::new(Some(stream));
+        let stream = RefCell::new(Some(stream));
         let mut up = H2Sink::new(&stream, ends);
         let conversation = self
-            .converse(
-                &mut up,
-                &mut source,
-                false,
-                &mut in_flight,
-                try_deadline,
-                body,
-                sink,
-                timer,
-                record,
-            )
+            .converse(&mut up, &mut source, false, picked, sides)
             .await?;
-        Ok(conversation.attempted(body.is_complete()))
+        Ok(conversation.attempted(sides.body.is_complete()))
     }
 
     /// Waits for a connection, within the request's and the try's time.
     async fn acquired<T>(
         &self,
+        picked: &mut Picked,
         timer: &mut Timer,
-        try_deadline: Option<Instant>,
-        in_flight: &mut InFlight,
         connecting: impl Future<Output = Result<T, AcquireError>>,
     ) -> Result<T, Attempted> {
-        let deadlines = [self.watch.deadline(), try_deadline];
-        let deadline = deadlines.into_iter().flatten().min();
+        let deadline = [self.watch.deadline(), picked.deadline]
+            .into_iter()
+            .flatten()
+            .min();
         let Ok(connected) = timer.until(deadline.map(Into::into), connecting).await else {
-            in_flight.outcome = Outcome::Timeout;
+            picked.in_flight.outcome = Outcome::Timeout;
             return Err(if deadline == self.watch.deadline() {
                 Attempted::RouteTimeout
             } else {
-                try_timeout()
+                Attempted::Failed(try_timeout())
             });
         };
         connected.map_err(|error| {
             let kind = match error {
                 AcquireError::Overflow => FailureKind::Overflow,
+                // Nothing was sent: as good as a refused stream.
+                AcquireError::Gone(..) => FailureKind::Refused,
                 _ => FailureKind::Connect,
             };
-            in_flight.outcome = kind.outcome();
+            picked.in_flight.outcome = kind.outcome();
             Attempted::Failed(Failure {
                 kind,
                 text: error.to_string(),
@@ -327,19 +271,25 @@ impl Attempt<'_, '_> {
     }
 
     /// Sends the request and receives the answer, both at once.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one try")]
     async fn converse<B: BodySource, S: ResponseSink>(
         &self,
         up: &mut impl BodySink,
         source: &mut impl ResponseSource,
         reused: bool,
-        in_flight: &mut InFlight,
-        try_deadline: Option<Instant>,
-        body: &mut RequestBody<'_, B>,
-        sink: &mut S,
-        timer: &mut Timer,
-        record: &mut Record,
+        picked: &mut Picked,
+        sides: &mut Sides<'_, '_, B, S>,
     ) -> Result<Conversation, BodyError> {
+        let Picked {
+            in_flight,
+            deadline,
+            ..
+        } = picked;
+        let Sides {
+            body,
+            sink,
+            timer,
+            record,
+        } = sides;
         let received = Cell::new(0);
         let upload = pin!(body.send(up, |bytes| {
             self.watch.moved(bytes);
@@ -348,18 +298,15 @@ impl Attempt<'_, '_> {
         let mut upload = Upload::new(upload);
         let mut judge = Judge {
             attempt: self,
-            sink: &mut *sink,
+            sink: &mut **sink,
             failed: None,
         };
         let verdict = loop {
             let head = source.head(&mut judge);
-            match upload
-                .alongside(self.watch, try_deadline, timer, head)
-                .await
-            {
+            match upload.alongside(self.watch, *deadline, timer, head).await {
                 Ok(Ok(Verdict::Informational)) => judge.sink.flush().await?,
                 Ok(Ok(verdict)) => break verdict,
-                Ok(Err(error)) => return Ok(failed(error, reused, in_flight)),
+                Ok(Err(error)) => return Ok(failed(&error, reused, in_flight)),
                 Err(stop) => return Ok(stopped(&stop, in_flight)),
             }
         };
@@ -395,12 +342,11 @@ impl Attempt<'_, '_> {
         record.status = status;
         record.grpc = grpc;
         let mut sent = 0;
-        let streaming = transfer(source, sink, |bytes| {
+        let streaming = transfer(source, *sink, |bytes| {
             self.watch.moved(bytes);
             sent += bytes as u64;
         });
         let streamed = upload.alongside(self.watch, None, timer, streaming).await;
-        drop(upload);
         record.bytes_sent += sent;
         record.bytes_received += received.get();
         let (flags, outcome) = match streamed {
@@ -444,11 +390,11 @@ impl Conversation {
     }
 }
 
-fn try_timeout() -> Attempted {
-    Attempted::Failed(Failure {
+fn try_timeout() -> Failure {
+    Failure {
         kind: FailureKind::TryTimeout,
         text: "upstream request timeout (perTryTimeout)".to_owned(),
-    })
+    }
 }
 
 fn stopped(stop: &Stop, in_flight: &mut InFlight) -> Conversation {
@@ -459,15 +405,12 @@ fn stopped(stop: &Stop, in_flight: &mut InFlight) -> Conversation {
     match stop {
         Stop::Client => Conversation::Client,
         Stop::Route | Stop::Idle => Conversation::RouteTimeout,
-        Stop::Try => Conversation::Failed(Failure {
-            kind: FailureKind::TryTimeout,
-            text: "upstream request timeout (perTryTimeout)".to_owned(),
-        }),
+        Stop::Try => Conversation::Failed(try_timeout()),
     }
 }
 
-fn failed(error: HeadError, reused: bool, in_flight: &mut InFlight) -> Conversation {
-    let kind = match &error {
+fn failed(error: &HeadError, reused: bool, in_flight: &mut InFlight) -> Conversation {
+    let kind = match error {
         _ if error.is_refused() => FailureKind::Refused,
         HeadError::Malformed(_) => FailureKind::Malformed,
         HeadError::Closed { begun, .. } => FailureKind::Reset {

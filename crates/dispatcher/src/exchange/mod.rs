@@ -15,7 +15,7 @@ use std::time::Instant;
 use smallvec::SmallVec;
 
 use self::alongside::Watch;
-use self::attempt::{Attempt, Attempted, Switched};
+use self::attempt::{Attempt, Attempted, Sides, Switched};
 use self::fields::Edits;
 use self::flags::Flags;
 use self::prepare::Forward;
@@ -141,9 +141,13 @@ pub(crate) async fn forward(
             replayable: &replayable,
             exhausted: policy.attempts > 0 && retries == policy.attempts,
         };
-        let attempted = attempt
-            .run(&mut tried, &mut body, sink, timer, record)
-            .await?;
+        let mut sides = Sides {
+            body: &mut body,
+            sink: &mut *sink,
+            timer: &mut *timer,
+            record: &mut *record,
+        };
+        let attempted = attempt.run(&mut tried, &mut sides).await?;
         drop(retry_permit.take());
         let failure = match attempted {
             Attempted::End(end) => return Ok(end),
