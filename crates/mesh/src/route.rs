@@ -4,8 +4,6 @@ mod explain;
 mod matching;
 mod redirect;
 mod rewrite;
-#[cfg(test)]
-mod tests;
 
 use std::borrow::Cow;
 use std::sync::Arc;

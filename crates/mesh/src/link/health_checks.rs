@@ -11,11 +11,13 @@ pub(super) fn attach(input: Input<'_>, registry: &mut Registry) {
         let namespace = &policy.meta.namespace;
         for target in &policy.spec.targets {
             let hosts: Vec<String> = match target.kind {
-                TargetKind::Service => vec![service_host(
-                    &target.name,
-                    namespace,
-                    &input.options.cluster_domain,
-                )],
+                TargetKind::Service => {
+                    vec![service_host(
+                        &target.name,
+                        namespace,
+                        &input.options.cluster_domain,
+                    )]
+                }
                 TargetKind::ServiceEntry => {
                     let mut entries = input.documents.service_entries.iter();
                     let entry = entries.find(|entry| {

@@ -349,3 +349,32 @@ fn query_value<'h>(target: &'h str, name: &str) -> Option<&'h str> {
         (key == name).then_some(value)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_whole_values_as_re2_does() {
+        let is_match = |pattern: &str, value: &[u8]| Pattern::new(pattern).unwrap().is_match(value);
+        assert!(is_match("a|bc", b"bc") && !is_match("a|bc", b"abc") && !is_match("a", b"a\n"));
+        assert!(is_match("(?i)jason", b"JaSon") && is_match("", b""));
+        assert!(is_match("[ä]+", "ää".as_bytes()) && is_match(".*", b"\xff\xfe"));
+        // RE2's classes are ASCII.
+        assert!(!is_match(r"\d", "\u{663}".as_bytes()) && !is_match(r"\w", "ä".as_bytes()));
+    }
+
+    #[test]
+    fn hostile_patterns_are_refused() {
+        for (pattern, why) in [
+            ("a)|(b", "unopened group"),
+            ("(", "unclosed group"),
+            ("(((a{100}){100}){100}){100}", "compiles to more than"),
+            (r"(a)\1", "backreferences"),
+            ("(?=a)", "look-around"),
+        ] {
+            let error = Pattern::new(pattern).unwrap_err();
+            assert!(error.contains(why), "{pattern}: {error}");
+        }
+    }
+}

@@ -102,10 +102,12 @@ fn the_api_servers_verdicts_are_ours() {
             match (expected, errors(&loaded)) {
                 (Some(_), errors) if !errors.is_empty() => right += 1,
                 (None, errors) if errors.is_empty() => right += 1,
-                (expected, errors) => wrong.push(format!(
-                    "{}: {expected:?} {errors:?}\n{document}",
-                    path.display()
-                )),
+                (expected, errors) => {
+                    wrong.push(format!(
+                        "{}: {expected:?} {errors:?}\n{document}",
+                        path.display()
+                    ));
+                }
             }
         }
     }

@@ -100,7 +100,9 @@ fn decide(mesh: &Mesh, request: &Request, tell: bool) -> String {
             route,
             status,
             location,
-        } => format!("  {}: {status} {location}", route.name),
+        } => {
+            format!("  {}: {status} {location}", route.name)
+        }
         Decision::DirectResponse { route } => {
             let Action::DirectResponse { status, body } = &route.action else {
                 panic!("another action")
