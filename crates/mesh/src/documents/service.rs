@@ -47,7 +47,6 @@ const ACCEPTED: &[&str] = &[
     "loadBalancerIP",
     "loadBalancerSourceRanges",
     "publishNotReadyAddresses",
-    "sessionAffinity",
     "sessionAffinityConfig",
     "trafficDistribution",
 ];
@@ -72,6 +71,10 @@ pub(crate) fn decode(object: &mut Fields<'_>) -> Option<Service> {
         }
         let ports = fields.list("ports", service_port);
         let selector = fields.optional("selector", string_map).unwrap_or_default();
+        if fields.optional("sessionAffinity", string) == Some("ClientIP") {
+            let message = "`ClientIP` is not served yet: requests are not pinned to endpoints";
+            fields.report_at("sessionAffinity", Finding::warning(message));
+        }
         fields.accept(ACCEPTED);
         fields.finish();
         Some(Service {

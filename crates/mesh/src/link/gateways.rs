@@ -14,7 +14,7 @@ use crate::documents::gateway::{
 use crate::documents::virtual_service::{MESH, VirtualService};
 use crate::documents::workload::selects;
 use crate::documents::{Metadata, Object};
-use crate::hosts::{HostTable, intersection};
+use crate::hosts::{HostTable, fully_qualified, intersection};
 use crate::model::{
     Action, CertificateSource, ClientAuth, HeaderEdits, Listener, ListenerKind, RetryOn,
     RetryPolicy, Route, TlsServer, TlsTermination, VirtualHost,
@@ -101,7 +101,11 @@ fn report_foreign_hosts(
     for host in &service.spec.hosts {
         let answers = |gateway: &&Object<Gateway>| {
             let mut hosts = gateway.spec.servers.iter().flat_map(|server| &server.hosts);
-            hosts.any(|server| shared_host(server, host, gateway, service).is_some())
+            let names = names(host, service, input);
+            hosts.any(|server| {
+                let mut names = names.iter();
+                names.any(|name| shared_host(server, name, gateway, service).is_some())
+            })
         };
         if !gateways.iter().any(answers) {
             let finding = Finding::warning(format!(
@@ -112,6 +116,17 @@ fn report_foreign_hosts(
                 .context(input.files, input.report)
                 .report(host.place, finding.code("IST0132"));
         }
+    }
+}
+
+/// A VirtualService's host as clients may write it. Istio completes a short name here too; we let the short one
+/// stand beside it, so that `hosts: [localhost]` is reached as `localhost`.
+fn names(host: &str, service: &Object<VirtualService>, input: Input<'_>) -> Vec<String> {
+    let full = fully_qualified(host, &service.meta.namespace, &input.options.cluster_domain);
+    if full == host {
+        vec![full]
+    } else {
+        vec![full, host.to_owned()]
     }
 }
 
@@ -256,9 +271,10 @@ impl Hosts {
             return;
         }
         let name = format!("{}/{}", service.meta.namespace, service.meta.name);
-        for host in &service.spec.hosts {
+        let hosts = service.spec.hosts.iter();
+        for host in hosts.flat_map(|host| names(host, service, clusters.input)) {
             for server_host in &server.hosts {
-                let Some(pattern) = shared_host(server_host, host, gateway, service) else {
+                let Some(pattern) = shared_host(server_host, &host, gateway, service) else {
                     continue;
                 };
                 let of_server = self

@@ -6,6 +6,7 @@
 )]
 
 mod conformance;
+mod gateways;
 mod golden;
 mod properties;
 mod request;

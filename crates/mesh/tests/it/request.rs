@@ -13,6 +13,7 @@ pub(crate) struct Request {
     pub(crate) authority: String,
     pub(crate) target: String,
     pub(crate) headers: Vec<(String, String)>,
+    pub(crate) tls_server: Option<usize>,
 }
 
 impl Request {
@@ -44,6 +45,7 @@ impl Request {
             authority: rest[..slash].to_owned(),
             target: target.to_owned(),
             headers: words.map(header).collect(),
+            tls_server: None,
         }
     }
 
@@ -69,6 +71,9 @@ impl RequestHead for Request {
     }
     fn path_and_query(&self) -> &str {
         &self.target
+    }
+    fn tls_server(&self) -> Option<usize> {
+        self.tls_server
     }
     fn header<'a>(&'a self, name: &str) -> Option<Cow<'a, [u8]>> {
         let values: Vec<_> = self
