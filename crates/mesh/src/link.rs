@@ -5,6 +5,7 @@
 
 mod clusters;
 mod credentials;
+mod endpoints;
 mod gateways;
 mod health_checks;
 mod mesh_listener;

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::registry::{Candidate, Port, Registry, Service};
+use super::endpoints::Candidate;
+use super::registry::{Port, Registry, Service};
 use super::rules::{HostRules, Rules};
 use super::{Input, credentials};
 use crate::documents::Metadata;

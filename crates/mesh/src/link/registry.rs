@@ -1,19 +1,16 @@
 //! Every service by host name, with its ports and the endpoints behind each.
 
-use std::collections::{BTreeMap, HashSet};
-use std::hash::BuildHasherDefault;
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Input, NOT_FOUND};
+use super::Input;
+use super::endpoints::{Candidate, Slices, Workloads, at_port, candidate, without_duplicates};
 use crate::decode::Finding;
 use crate::diagnostics::Source;
-use crate::documents::endpoint_slice::{self, EndpointSlice, SERVICE_NAME_LABEL};
+use crate::documents::Object;
 use crate::documents::service::{self, Target};
 use crate::documents::service_entry::{self, Resolution, ServiceEntry};
-use crate::documents::workload::{Address, Workload, selects};
-use crate::documents::{Metadata, Object};
-use crate::hosts::HostHasher;
+use crate::documents::workload::{Address, Workload};
 use crate::model::{EndpointAddress, HealthCheck};
 use crate::protocol::Protocol;
 
@@ -40,26 +37,17 @@ pub(super) struct Port {
     pub(super) endpoints: Vec<Candidate>,
 }
 
-/// An endpoint that a subset may or may not take in.
-#[derive(Clone)]
-pub(super) struct Candidate {
-    pub(super) address: EndpointAddress,
-    pub(super) weight: u32,
-    pub(super) locality: alba::Locality,
-    pub(super) labels: Arc<BTreeMap<String, String>>,
-}
-
 impl Registry {
     pub(super) fn build(input: Input<'_>) -> Self {
         let mut found: BTreeMap<String, Service> = BTreeMap::new();
-        let slices = Slices::build(input);
+        let (slices, workloads) = (Slices::build(input), Workloads::build(input));
         for object in &input.documents.services {
-            let service = kubernetes_service(object, &slices, input);
+            let service = kubernetes_service(object, &slices, &workloads, input);
             found.insert(service.host.clone(), service);
         }
         for object in &input.documents.service_entries {
             for host in &object.spec.hosts {
-                let entry = entry_service(object, host, input);
+                let entry = entry_service(object, host, &workloads, input);
                 match found.get_mut(&host.value) {
                     None => {
                         found.insert(host.value.clone(), entry);
@@ -122,147 +110,15 @@ impl Service {
     }
 }
 
-fn without_duplicates(endpoints: Vec<Candidate>) -> Vec<Candidate> {
-    let mut seen: HashSet<EndpointAddress, BuildHasherDefault<HostHasher>> = HashSet::default();
-    endpoints
-        .into_iter()
-        .filter(|endpoint| seen.insert(endpoint.address.clone()))
-        .collect()
-}
-
 /// The host name of a Kubernetes service.
 pub(super) fn service_host(name: &str, namespace: &str, domain: &str) -> String {
     format!("{name}.{namespace}.svc.{domain}").to_ascii_lowercase()
 }
 
-type SliceObject = Object<EndpointSlice>;
-
-/// Endpoint slices by namespace and service name; and pods' labels.
-struct Slices<'d> {
-    by_service: BTreeMap<(&'d str, &'d str), Vec<&'d SliceObject>>,
-    pods: BTreeMap<(&'d str, &'d str), Arc<BTreeMap<String, String>>>,
-}
-
-impl<'d> Slices<'d> {
-    fn build(input: Input<'d>) -> Self {
-        let mut by_service: BTreeMap<_, Vec<&SliceObject>> = BTreeMap::new();
-        for slice in &input.documents.endpoint_slices {
-            match service_of(slice) {
-                Some(service) => by_service
-                    .entry((slice.meta.namespace.as_str(), service))
-                    .or_default()
-                    .push(slice),
-                None => {
-                    let message =
-                        format!("has no label `{SERVICE_NAME_LABEL}`, so it belongs to no service");
-                    slice
-                        .context(input.files, input.report)
-                        .warning(slice.meta.place, message);
-                }
-            }
-        }
-        for slices in by_service.values_mut() {
-            // `Endpoints` say the same as the slices that Kubernetes makes of them.
-            if slices.iter().any(|slice| !slice.spec.own_name_is_service) {
-                slices.retain(|slice| !slice.spec.own_name_is_service);
-            }
-        }
-        let pods = input.documents.pods.iter();
-        let pods = pods.map(|pod| {
-            (
-                (pod.meta.namespace.as_str(), pod.meta.name.as_str()),
-                Arc::new(pod.meta.labels.clone()),
-            )
-        });
-        Self {
-            by_service,
-            pods: pods.collect(),
-        }
-    }
-
-    /// The endpoints of a service's port, which slices know by its name.
-    fn endpoints(&self, meta: &Metadata, port_name: &str) -> Vec<Candidate> {
-        let key = (meta.namespace.as_str(), meta.name.as_str());
-        let mut endpoints = Vec::new();
-        for slice in self.by_service.get(&key).into_iter().flatten() {
-            let slice_labels = Arc::new(endpoint_slice::pod_labels(&slice.meta.labels));
-            for group in &slice.spec.groups {
-                let Some((_, number)) = group.ports.iter().find(|(name, _)| name == port_name)
-                else {
-                    continue;
-                };
-                for endpoint in &group.endpoints {
-                    let pod = endpoint
-                        .pod
-                        .as_deref()
-                        .and_then(|pod| self.pods.get(&(slice.meta.namespace.as_str(), pod)));
-                    let labels = pod.unwrap_or(&slice_labels);
-                    let locality = alba::Locality {
-                        zone: endpoint.zone.clone(),
-                        ..alba::Locality::default()
-                    };
-                    endpoints.extend(endpoint.addresses.iter().map(|address| Candidate {
-                        address: at_port(address, *number),
-                        weight: 1,
-                        locality: locality.clone(),
-                        labels: Arc::clone(labels),
-                    }));
-                }
-            }
-        }
-        endpoints
-    }
-
-    /// Says which slices no service uses, or not by its ports' names: their endpoints get nothing.
-    fn report_orphans(&self, input: Input<'_>) {
-        let services = input.documents.services.iter();
-        let services: BTreeMap<_, _> = services
-            .map(|object| {
-                (
-                    (object.meta.namespace.as_str(), object.meta.name.as_str()),
-                    &object.spec,
-                )
-            })
-            .collect();
-        for (key, slices) in &self.by_service {
-            for slice in slices {
-                let context = slice.context(input.files, input.report);
-                let Some(service) = services.get(key) else {
-                    let finding =
-                        Finding::warning(format!("Service {}/{} is not there", key.0, key.1))
-                            .code(NOT_FOUND);
-                    context.report(slice.meta.place, finding);
-                    continue;
-                };
-                let has_name = |name: &str| service.ports.iter().any(|port| port.name == name);
-                for (name, _) in slice.spec.groups.iter().flat_map(|group| &group.ports) {
-                    if !has_name(name) {
-                        let message = format!(
-                            "port name `{name}` is not one of Service {}/{}",
-                            key.0, key.1
-                        );
-                        context.warning(slice.meta.place, message);
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn service_of(slice: &SliceObject) -> Option<&str> {
-    if slice.spec.own_name_is_service {
-        return Some(&slice.meta.name);
-    }
-    slice
-        .meta
-        .labels
-        .get(SERVICE_NAME_LABEL)
-        .map(String::as_str)
-}
-
 fn kubernetes_service(
     object: &Object<service::Service>,
     slices: &Slices<'_>,
+    workloads: &Workloads<'_>,
     input: Input<'_>,
 ) -> Service {
     let Object { meta, spec } = object;
@@ -271,21 +127,11 @@ fn kubernetes_service(
             Some(name) => vec![external(name, port)],
             None => {
                 let mut endpoints = slices.endpoints(meta, &port.name);
-                endpoints.extend(
-                    selected_workloads(&spec.selector, meta, input)
-                        .map(|workload| {
-                            let number = workload.ports.get(&port.name).copied().unwrap_or(
-                                match &port.target {
-                                    Target::Number(number) => *number,
-                                    Target::Name(name) => {
-                                        workload.ports.get(name).copied().unwrap_or(port.number)
-                                    }
-                                },
-                            );
-                            (workload, number)
-                        })
-                        .filter_map(|(workload, number)| candidate(workload, number)),
-                );
+                let selected = workloads.selected(&spec.selector, &meta.namespace);
+                endpoints.extend(selected.filter_map(|workload| {
+                    let own = workload.ports.get(&port.name).copied();
+                    candidate(workload, own.unwrap_or_else(|| target_port(workload, port)))
+                }));
                 endpoints
             }
         };
@@ -302,6 +148,14 @@ fn kubernetes_service(
         ports: ports.collect(),
         health_check: None,
         source: meta.context(input.files, input.report).source(meta.place),
+    }
+}
+
+/// Where a workload without a port of the service's port's name listens.
+fn target_port(workload: &Workload, port: &service::Port) -> u16 {
+    match &port.target {
+        Target::Number(number) => *number,
+        Target::Name(name) => workload.ports.get(name).copied().unwrap_or(port.number),
     }
 }
 
@@ -322,7 +176,12 @@ fn external(name: &str, port: &service::Port) -> Candidate {
     }
 }
 
-fn entry_service(object: &Object<ServiceEntry>, host: &str, input: Input<'_>) -> Service {
+fn entry_service(
+    object: &Object<ServiceEntry>,
+    host: &str,
+    workloads: &Workloads<'_>,
+    input: Input<'_>,
+) -> Service {
     let Object { meta, spec } = object;
     let ports = spec.ports.iter().map(|port| {
         let number = |workload: &Workload| {
@@ -339,7 +198,7 @@ fn entry_service(object: &Object<ServiceEntry>, host: &str, input: Input<'_>) ->
             .filter_map(|workload| candidate(workload, number(workload)))
             .collect();
         if let Some(selector) = &spec.selector {
-            let selected = selected_workloads(selector, meta, input);
+            let selected = workloads.selected(selector, &meta.namespace);
             endpoints.extend(selected.filter_map(|workload| candidate(workload, number(workload))));
         } else if endpoints.is_empty()
             && spec.resolution == Resolution::Dns
@@ -371,37 +230,5 @@ fn itself(host: &str, port: &service_entry::Port) -> Candidate {
         weight: 1,
         locality: alba::Locality::default(),
         labels: Arc::default(),
-    }
-}
-
-/// `WorkloadEntry`s of the namespace that have the labels. An empty selector selects none, as in Kubernetes.
-fn selected_workloads<'d>(
-    selector: &'d BTreeMap<String, String>,
-    meta: &'d Metadata,
-    input: Input<'d>,
-) -> impl Iterator<Item = &'d Workload> {
-    let entries = input.documents.workload_entries.iter();
-    entries.filter_map(move |entry| {
-        let selected = entry.meta.namespace == meta.namespace && !selector.is_empty();
-        (selected && selects(selector, &entry.spec.labels)).then_some(&entry.spec)
-    })
-}
-
-fn candidate(workload: &Workload, port: u16) -> Option<Candidate> {
-    let address = at_port(workload.address.as_ref()?, port);
-    let labels = Arc::clone(&workload.labels);
-    Some(Candidate {
-        address,
-        weight: workload.weight,
-        locality: workload.locality.clone(),
-        labels,
-    })
-}
-
-fn at_port(address: &Address, port: u16) -> EndpointAddress {
-    match address {
-        Address::Ip(ip) => EndpointAddress::Ip(SocketAddr::new(*ip, port)),
-        Address::Dns(name) => EndpointAddress::Dns(name.clone(), port),
-        Address::Unix(path) => EndpointAddress::Unix(path.clone()),
     }
 }

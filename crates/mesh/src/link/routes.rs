@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use super::NOT_FOUND;
 use super::clusters::Clusters;
-use super::{Input, NOT_FOUND};
 use crate::decode::{Context, Finding, Located, did_you_mean};
 use crate::documents::Object;
 use crate::documents::virtual_service::{Destination, MESH, Rule, RuleAction, VirtualService};
@@ -145,13 +145,7 @@ fn resolve(
     let full = fully_qualified(host, namespace, &clusters.input.options.cluster_domain);
     let registry = clusters.registry;
     let Some(position) = registry.find(&full) else {
-        return Err(host_not_found(
-            &full,
-            host,
-            context,
-            clusters.input,
-            registry.hosts(),
-        ));
+        return Err(host_not_found(&full, host, context, clusters));
     };
     let service = &registry.services[position];
     let number = port.unwrap_or(match service.ports.as_slice() {
@@ -197,29 +191,29 @@ fn resolve(
     Err(message)
 }
 
-fn host_not_found<'n>(
+/// Above this many hosts none is looked for that might have been meant: with many misses it would take long.
+const MAX_HOSTS_TO_COMPARE: usize = 500;
+
+fn host_not_found(
     full: &str,
     host: &Located<String>,
     context: Context<'_>,
-    input: Input<'_>,
-    known: impl Iterator<Item = &'n str>,
+    clusters: &Clusters<'_>,
 ) -> String {
     let message = format!("no Service or ServiceEntry has host {full}");
-    let completed = format!("{full}.svc.{}", input.options.cluster_domain);
-    let known: Vec<_> = known.collect();
-    let help = if known.contains(&completed.as_str()) {
+    let completed = format!("{full}.svc.{}", clusters.input.options.cluster_domain);
+    let registry = clusters.registry;
+    let help = if registry.find(&completed).is_some() {
         Some(format!(
             "a name with a dot is taken as it is; write `{completed}`"
         ))
+    } else if registry.services.len() <= MAX_HOSTS_TO_COMPARE {
+        did_you_mean(full, registry.hosts())
     } else {
-        did_you_mean(full, known)
+        None
     };
-    context.report(
-        host.place,
-        Finding::warning(message.clone())
-            .code(NOT_FOUND)
-            .maybe_help(help),
-    );
+    let finding = Finding::warning(message.clone()).code(NOT_FOUND);
+    context.report(host.place, finding.maybe_help(help));
     message
 }
 
