@@ -73,6 +73,7 @@ pub(crate) struct Upstream {
     rng: Mutex<fastrand::Rng>,
     healthy: AtomicBool,
     in_flight: AtomicU64,
+    failed: AtomicU64,
     /// Filler that answers are cut from.
     filler: Bytes,
 }
@@ -96,6 +97,7 @@ impl Upstream {
             rng: Mutex::new(fastrand::Rng::with_seed(behaviour.seed)),
             healthy: AtomicBool::new(true),
             in_flight: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
             filler: body::filler(),
             behaviour,
         }
@@ -104,6 +106,11 @@ impl Upstream {
     /// Requests being worked on or waiting for a slot.
     pub(crate) fn in_flight(&self) -> u64 {
         self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Requests that were answered with 5xx so far.
+    pub(crate) fn failed(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
     }
 
     /// Draws what happens to the next request.

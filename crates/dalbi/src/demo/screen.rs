@@ -18,6 +18,8 @@ pub(crate) struct Screen {
     /// The last second in pieces of one frame.
     recent: VecDeque<Window>,
     elapsed: Duration,
+    /// Requests without a good answer since the start.
+    failed: u64,
     /// Lines drawn last time, which the next frame goes over.
     lines: usize,
 }
@@ -41,6 +43,7 @@ impl Screen {
             mode,
             recent: VecDeque::new(),
             elapsed: Duration::ZERO,
+            failed: 0,
             lines: 0,
         }
     }
@@ -61,6 +64,7 @@ impl Screen {
         out: &mut impl Write,
     ) -> io::Result<()> {
         self.elapsed += self.interval();
+        self.failed += window.all.errors;
         let kept = if self.mode == Mode::Table {
             FRAMES_PER_S as usize
         } else {
@@ -97,7 +101,7 @@ impl Screen {
         let mut frame = Vec::new();
         writeln!(
             frame,
-            "after {:.0} s, over the last second:",
+            "after {:.0} s, over the last second (errors since the start):",
             self.elapsed.as_secs_f64()
         )?;
         writeln!(
@@ -119,7 +123,7 @@ impl Screen {
                 server.in_flight(),
                 shown_ms(tally.quantile_ms(0.5)),
                 shown_ms(tally.quantile_ms(0.99)),
-                tally.errors,
+                server.failed(),
             )?;
         }
         let all = &last_second.all;
@@ -135,7 +139,7 @@ impl Screen {
             in_flight,
             shown_ms(all.quantile_ms(0.5)),
             shown_ms(all.quantile_ms(0.99)),
-            all.errors,
+            self.failed,
         )?;
         let frame = String::from_utf8_lossy(&frame);
         if self.lines > 0 {

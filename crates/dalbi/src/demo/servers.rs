@@ -75,6 +75,11 @@ impl Server {
     pub(crate) fn in_flight(&self) -> u64 {
         self.upstream.in_flight()
     }
+
+    /// Requests that it failed so far. Most are tried again elsewhere, and no client hears of them.
+    pub(crate) fn failed(&self) -> u64 {
+        self.upstream.failed()
+    }
 }
 
 async fn bind_all() -> anyhow::Result<Vec<Server>> {

@@ -34,6 +34,7 @@ struct EndpointSummary {
     share: f64,
     p50_ms: Option<f64>,
     p99_ms: Option<f64>,
+    /// Requests that the server failed, also where another one answered in its place.
     errors: u64,
     #[serde(skip)]
     description: String,
@@ -52,7 +53,7 @@ impl Summary {
                 share: tally.requests as f64 / answered.max(1) as f64,
                 p50_ms: tally.quantile_ms(0.5),
                 p99_ms: tally.quantile_ms(0.99),
-                errors: tally.errors,
+                errors: server.failed(),
                 description: server.description.clone(),
             }
         });
@@ -109,6 +110,14 @@ impl Summary {
             "{:<8} {:<30} {:>9} {:>7} {p50:>9} {p99:>9} {:>7}",
             "all", "", self.requests, "", self.failed
         )?;
+        let errors: u64 = self.endpoints.iter().map(|endpoint| endpoint.errors).sum();
+        if errors > self.failed {
+            writeln!(
+                out,
+                "{} of {errors} errors were made good by another try; clients saw none of them.",
+                errors - self.failed
+            )?;
+        }
         for (reason, count) in &self.failures {
             writeln!(out, "failed: {count} × {reason}")?;
         }

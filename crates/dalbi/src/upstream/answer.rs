@@ -85,6 +85,9 @@ impl Upstream {
                 None => self.answer_plain(request, &overrides, connection).await?,
             },
         };
+        if response.status().is_server_error() {
+            self.failed.fetch_add(1, Ordering::Relaxed);
+        }
         let headers = response.headers_mut();
         headers.insert("x-upstream-name", self.name_header.clone());
         headers.insert(
