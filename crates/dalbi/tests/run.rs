@@ -87,7 +87,7 @@ async fn it_says_what_it_serves() {
 async fn a_change_is_served_and_a_mistake_is_not() {
     let folder = Folder::new();
     folder.write("a.yaml", &answering("one"));
-    let mut dalbi = Dalbi::run(folder.path(), &[]);
+    let dalbi = Dalbi::run(folder.path(), &[]);
     folder.write("a.yaml", &answering("two"));
     support::until("the change is served", async || body(&dalbi).await == "two").await;
 
@@ -104,7 +104,7 @@ async fn a_change_is_served_and_a_mistake_is_not() {
         body(&dalbi).await == "four"
     })
     .await;
-    assert_eq!(dalbi.process.terminate().code(), Some(0));
+    assert_eq!(dalbi.terminate().await, Some(0));
 }
 
 #[tokio::test]
@@ -144,7 +144,7 @@ async fn requests_in_flight_end_before_the_process() {
     let app = Upstream::start(&[]);
     let folder = Folder::new();
     folder.write("a.yaml", &forwarding(&[app.port()]));
-    let mut dalbi = Dalbi::run(folder.path(), &[]);
+    let dalbi = Dalbi::run(folder.path(), &[]);
     let mut connection = Connection::open(dalbi.address(8080)).await.unwrap();
     assert_eq!(
         connection
@@ -155,20 +155,21 @@ async fn requests_in_flight_end_before_the_process() {
         200
     );
     let in_flight =
-        tokio::spawn(async move { connection.send(request("GET", "/?delay=400ms", &[])).await });
-    let arrived = async || {
-        let clusters = http::get(dalbi.admin(), "/clusters").await;
-        clusters.text().contains("\"in_flight\": 1") || clusters.text().contains("\"in_flight\":1")
+        tokio::spawn(async move { connection.send(request("GET", "/?delay=1s", &[])).await });
+    let clusters = async || {
+        http::get(dalbi.admin(), "/clusters")
+            .await
+            .text()
+            .contains(" in_flight 1 ")
     };
-    support::until("the request has arrived", arrived).await;
-    dalbi.process.signal(Signal::TERM);
+    support::until("the request has arrived", clusters).await;
+    let terminated = tokio::spawn(dalbi.terminate());
     let answer = in_flight.await.unwrap().unwrap();
     assert_eq!(
         (answer.status(), answer.header("connection")),
         (200, "close")
     );
-    let exit = tokio::task::spawn_blocking(move || dalbi.process.wait().code());
-    assert_eq!(exit.await.unwrap(), Some(0));
+    assert_eq!(terminated.await.unwrap(), Some(0));
 }
 
 #[test]

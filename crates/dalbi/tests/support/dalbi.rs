@@ -58,6 +58,13 @@ impl Dalbi {
         }
     }
 
+    /// Sends SIGTERM and waits for the end, while the test's own connections go on. Returns the exit code.
+    pub async fn terminate(mut self) -> Option<i32> {
+        self.process.signal(rustix::process::Signal::TERM);
+        let waiting = tokio::task::spawn_blocking(move || self.process.wait().code());
+        waiting.await.expect("waiting does not panic otherwise")
+    }
+
     /// Where a port of the documents is to be found.
     pub fn address(&self, port: u16) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, port + self.offset))

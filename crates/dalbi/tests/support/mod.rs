@@ -21,14 +21,20 @@
 )]
 
 mod dalbi;
+mod documents;
 mod folder;
 pub mod http;
+mod load;
+pub mod peers;
 mod ports;
 mod process;
 mod upstream;
+pub mod wire;
 
 pub use dalbi::Dalbi;
+pub use documents::Site;
 pub use folder::{Folder, example};
+pub use load::{Load, Tally};
 pub use ports::{free_offset, free_port};
 pub use process::{Process, run_to_end};
 pub use upstream::Upstream;
@@ -38,11 +44,14 @@ use std::time::Duration;
 /// How long anything may take before a test fails. Generous: the machine may be busy.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Asks again and again until the answer is yes, giving other tasks their turn in between.
+/// Between two questions of [`until`]: asking without a pause would take the CPU from those who are to answer.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// Asks again and again until the answer is yes, giving others their turn in between.
 pub async fn until<F: Future<Output = bool>>(what: &str, mut ask: impl FnMut() -> F) {
     let asking = async {
         while !ask().await {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(PAUSE).await;
         }
     };
     tokio::time::timeout(PATIENCE, asking)

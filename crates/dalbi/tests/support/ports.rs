@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 /// Offsets given out in this process, for ever: tests run side by side.
 static GIVEN: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
@@ -29,11 +30,22 @@ pub fn free_offset(ports: &[u16]) -> u16 {
     panic!("no offset shifts {ports:?} to free ports");
 }
 
+/// Above what [`free_offset`] leads to and below the kernel's own range, so that no client's connection is in the way.
+const PORTS: std::ops::Range<u16> = 31_100..32_700;
+
+/// How many ports were asked for in this process: none is given out twice.
+static NEXT: AtomicU16 = AtomicU16::new(0);
+
 /// One port that was free a moment ago.
 pub fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    let count = PORTS.end - PORTS.start;
+    // Test binaries that run side by side look in different places.
+    let start = (std::process::id() * 97 % u32::from(count)) as u16;
+    for _ in 0..count {
+        let port = PORTS.start + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % count;
+        if TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no port of {PORTS:?} is free");
 }

@@ -1,20 +1,26 @@
 //! A child process whose output is read line by line.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::PATIENCE;
 
 /// The binary under test.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_dalbi");
 
-/// A running `dalbi`.
+/// Between looks at whether a port is open.
+const RETRY: Duration = Duration::from_millis(5);
+
+/// A running `dalbi` or other server.
 pub struct Process {
     child: Child,
     /// For messages.
@@ -27,10 +33,19 @@ pub struct Process {
 impl Process {
     /// Starts `dalbi` with these arguments.
     pub fn start(arguments: &[&str]) -> Self {
-        let command = format!("dalbi {}", arguments.join(" "));
-        let mut child = Command::new(BINARY)
-            .args(arguments)
-            .env("NO_COLOR", "1")
+        let mut command = Command::new(BINARY);
+        command.args(arguments).env("NO_COLOR", "1");
+        Self::spawn(command)
+    }
+
+    /// Starts any program in a process group of its own, so that its children end with it.
+    pub fn spawn(mut process: Command) -> Self {
+        let arguments = process.get_args().map(|argument| argument.display());
+        let program = process.get_program().display();
+        let arguments: Vec<_> = arguments.map(|argument| argument.to_string()).collect();
+        let command = format!("{program} {}", arguments.join(" "));
+        let mut child = process
+            .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -82,6 +97,31 @@ impl Process {
         }
     }
 
+    /// Waits until it accepts connections there.
+    pub fn accepts(&self, address: SocketAddr) {
+        let deadline = Instant::now() + PATIENCE;
+        while TcpStream::connect(address).is_err() {
+            // What it says meanwhile is kept anyway; this only waits a little, or less if it ends.
+            if let Err(RecvTimeoutError::Disconnected) = self.stdout.recv_timeout(RETRY) {
+                thread::yield_now();
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{}: nobody listens on {address} after {PATIENCE:?}",
+                self.command
+            );
+        }
+    }
+
+    /// The most memory that it has had at a time.
+    pub fn peak_kib(&self) -> u64 {
+        let pid = self.pid().as_raw_nonzero();
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let peak = peak.unwrap().trim().trim_end_matches(" kB");
+        peak.parse().unwrap()
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal)
@@ -126,8 +166,8 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Fails only if it has ended already.
-        let _ended = self.child.kill();
+        // Fails only if all have ended already.
+        let _ended = kill_process_group(self.pid(), Signal::KILL);
         let _status = self.child.wait();
         if thread::panicking() {
             eprintln!("standard error of {}:\n{}", self.command, self.stderr());
