@@ -13,7 +13,7 @@ Examples:
   dalbi demo                                             live traffic to six unequal servers, now
   dalbi run examples/hello                               serve a folder of documents
   dalbi proxy --from :8080 --to 127.0.0.1:9001           serve without documents
-  dalbi check manifests/                                what is wrong with these documents?
+  dalbi check manifests/                                 what is wrong with these documents?
   dalbi explain manifests/ GET http://shop.example/cart  where does this request go, and why?
   dalbi upstream --listen 127.0.0.1:9001 --name hello    a test server to send traffic to
 

@@ -88,8 +88,12 @@ async fn show(arguments: &Arguments, servers: &Servers) -> anyhow::Result<Verdic
         let rate = arguments.rate;
         writeln!(
             out,
-            "{rate} requests/s through http://{target} to six servers; Ctrl-C ends it\n"
+            "{rate} requests/s through http://{target} to six servers:"
         )?;
+        for server in servers.iter() {
+            writeln!(out, "  {:<8} {}", server.name, server.description)?;
+        }
+        writeln!(out, "Ctrl-C ends it with a summary.\n")?;
     }
     let mut screen = Screen::new(arguments.json);
     let mut frames = tokio::time::interval_at(

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use super::Servers;
+use super::servers::Server;
 use super::summary::shown_ms;
 use crate::load::{Tally, Window};
 
@@ -104,22 +105,22 @@ impl Screen {
             "after {:.0} s, over the last second (errors since the start):",
             self.elapsed.as_secs_f64()
         )?;
+        // Within 80 columns: a line that wraps would spoil the redrawing.
         writeln!(
             frame,
-            "{:<8} {:<30} {:>6} {:>7} {:<20} {:>9} {:>8} {:>8} {:>7}",
-            "server", "", "req/s", "share", "", "in flight", "p50 ms", "p99 ms", "errors"
+            "{:<8} {:>6} {:>7} {:<12} {:>9} {:>8} {:>8} {:>7}",
+            "server", "req/s", "share", "", "in flight", "p50 ms", "p99 ms", "errors"
         )?;
         for server in servers.iter() {
             let tally = last_second.endpoints.get(&server.name).unwrap_or(&none);
             let share = tally.requests as f64 / answered.max(1) as f64;
             writeln!(
                 frame,
-                "{:<8} {:<30} {:>6.0} {:>6.1}% {:<20} {:>9} {:>8} {:>8} {:>7}",
+                "{:<8} {:>6.0} {:>6.1}% {:<12} {:>9} {:>8} {:>8} {:>7}",
                 server.name,
-                server.description,
                 tally.requests as f64 / seconds,
                 share * 100.0,
-                "█".repeat((share * 40.0).round().min(20.0) as usize),
+                bar(share),
                 server.in_flight(),
                 shown_ms(tally.quantile_ms(0.5)),
                 shown_ms(tally.quantile_ms(0.99)),
@@ -127,16 +128,14 @@ impl Screen {
             )?;
         }
         let all = &last_second.all;
-        let in_flight: u64 = servers.iter().map(super::servers::Server::in_flight).sum();
+        let in_flight: u64 = servers.iter().map(Server::in_flight).sum();
         writeln!(
             frame,
-            "{:<8} {:<30} {:>6.0} {:>7} {:<20} {:>9} {:>8} {:>8} {:>7}",
+            "{:<8} {:>6.0} {:>7} {:<12} {in_flight:>9} {:>8} {:>8} {:>7}",
             "all",
-            "",
             all.requests as f64 / seconds,
             "",
             "",
-            in_flight,
             shown_ms(all.quantile_ms(0.5)),
             shown_ms(all.quantile_ms(0.99)),
             self.failed,
@@ -178,5 +177,25 @@ impl Screen {
         }
         writeln!(out)?;
         out.flush()
+    }
+}
+
+/// Twelve blocks for half of the traffic, in steps of an eighth of a block.
+fn bar(share: f64) -> String {
+    const PARTS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+    let eighths = (share * 2.0 * 12.0 * 8.0).round().min(12.0 * 8.0) as usize;
+    format!("{}{}", "█".repeat(eighths / 8), PARTS[eighths % 8])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars() {
+        assert_eq!(bar(0.0), "");
+        assert_eq!(bar(1.0 / 6.0), "████");
+        assert_eq!(bar(0.005), "▏");
+        assert_eq!(bar(1.0).chars().count(), 12);
     }
 }

@@ -36,8 +36,6 @@ struct EndpointSummary {
     p99_ms: Option<f64>,
     /// Requests that the server failed, also where another one answered in its place.
     errors: u64,
-    #[serde(skip)]
-    description: String,
 }
 
 impl Summary {
@@ -54,7 +52,6 @@ impl Summary {
                 p50_ms: tally.quantile_ms(0.5),
                 p99_ms: tally.quantile_ms(0.99),
                 errors: server.failed(),
-                description: server.description.clone(),
             }
         });
         Self {
@@ -88,15 +85,14 @@ impl Summary {
         )?;
         writeln!(
             out,
-            "{:<8} {:<30} {:>9} {:>7} {:>9} {:>9} {:>7}",
-            "server", "", "requests", "share", "p50 ms", "p99 ms", "errors"
+            "{:<8} {:>9} {:>7} {:>9} {:>9} {:>7}",
+            "server", "requests", "share", "p50 ms", "p99 ms", "errors"
         )?;
         for endpoint in &self.endpoints {
             writeln!(
                 out,
-                "{:<8} {:<30} {:>9} {:>6.1}% {:>9} {:>9} {:>7}",
+                "{:<8} {:>9} {:>6.1}% {:>9} {:>9} {:>7}",
                 endpoint.name,
-                endpoint.description,
                 endpoint.requests,
                 endpoint.share * 100.0,
                 shown_ms(endpoint.p50_ms),
@@ -107,8 +103,8 @@ impl Summary {
         let (p50, p99) = (shown_ms(self.p50_ms), shown_ms(self.p99_ms));
         writeln!(
             out,
-            "{:<8} {:<30} {:>9} {:>7} {p50:>9} {p99:>9} {:>7}",
-            "all", "", self.requests, "", self.failed
+            "{:<8} {:>9} {:>7} {p50:>9} {p99:>9} {:>7}",
+            "all", self.requests, "", self.failed
         )?;
         let errors: u64 = self.endpoints.iter().map(|endpoint| endpoint.errors).sum();
         if errors > self.failed {
