@@ -1,9 +1,10 @@
 //! One timer per connection, armed as rarely as possible.
 
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep};
 
 /// A deadline passed before the future it guarded was ready.
@@ -23,22 +24,19 @@ pub(crate) struct Timer {
 
 impl Timer {
     /// Runs `future` until it is ready or `deadline` passes; `None` never passes.
-    pub(crate) async fn until<F: Future>(
+    ///
+    /// A named future instead of an `async fn`: that would hold `future` twice, once as its argument and
+    /// once pinned, and these nest.
+    pub(crate) fn until<F: Future>(
         &mut self,
         deadline: Option<Instant>,
         future: F,
-    ) -> Result<F::Output, Expired> {
-        let mut future = pin!(future);
-        std::future::poll_fn(|cx| {
-            if let Poll::Ready(output) = future.as_mut().poll(cx) {
-                return Poll::Ready(Ok(output));
-            }
-            match deadline {
-                Some(deadline) => self.poll_expired(deadline, cx).map(Err),
-                None => Poll::Pending,
-            }
-        })
-        .await
+    ) -> Until<'_, F> {
+        Until {
+            timer: self,
+            deadline,
+            future,
+        }
     }
 
     /// Ready once `deadline` has passed.
@@ -60,5 +58,30 @@ impl Timer {
             sleep.as_mut().reset(deadline);
         }
         Poll::Pending
+    }
+}
+
+pin_project! {
+    /// See [`Timer::until`].
+    pub(crate) struct Until<'t, F> {
+        timer: &'t mut Timer,
+        deadline: Option<Instant>,
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> Future for Until<'_, F> {
+    type Output = Result<F::Output, Expired>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(output) = this.future.poll(cx) {
+            return Poll::Ready(Ok(output));
+        }
+        match *this.deadline {
+            Some(deadline) => this.timer.poll_expired(deadline, cx).map(Err),
+            None => Poll::Pending,
+        }
     }
 }

@@ -1,10 +1,12 @@
 //! Waiting for an answer while the request's body is still on its way, and no longer than allowed.
 
 use std::cell::Cell;
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::future::Future;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
+
+use pin_project_lite::pin_project;
 
 use crate::http::body::TransferError;
 use crate::timer::Timer;
@@ -57,18 +59,20 @@ impl Watch {
     }
 
     /// Runs `future` to its end unless a time is up first.
-    pub(crate) async fn run<T: Future>(
-        &self,
+    ///
+    /// A named future for the reason that [`Timer::until`] gives.
+    pub(crate) fn run<'w, T: Future>(
+        &'w self,
         try_deadline: Option<Instant>,
-        timer: &mut Timer,
+        timer: &'w mut Timer,
         future: T,
-    ) -> Result<T::Output, Stop> {
-        let mut future = pin!(future);
-        poll_fn(|cx| match future.as_mut().poll(cx) {
-            Poll::Ready(output) => Poll::Ready(Ok(output)),
-            Poll::Pending => self.poll(try_deadline, timer, cx).map(Err),
-        })
-        .await
+    ) -> Watched<'w, T> {
+        Watched {
+            watch: self,
+            try_deadline,
+            timer,
+            future,
+        }
     }
 
     /// Looks at the clock only when the timer fires, so that movement costs nothing: a stream is given up
@@ -125,18 +129,71 @@ impl<'f, F: Future<Output = Result<(), TransferError>>> Upload<'f, F> {
     }
 
     /// Runs `future` to its end beside the upload.
-    pub(crate) async fn alongside<T: Future>(
-        &mut self,
-        watch: &Watch,
+    pub(crate) fn alongside<'w, T: Future>(
+        &'w mut self,
+        watch: &'w Watch,
         try_deadline: Option<Instant>,
-        timer: &mut Timer,
+        timer: &'w mut Timer,
         future: T,
-    ) -> Result<T::Output, Stop> {
-        let mut future = pin!(future);
-        let both = poll_fn(|cx| match self.poll(cx) {
+    ) -> Watched<'w, Both<'w, 'f, F, T>> {
+        watch.run(
+            try_deadline,
+            timer,
+            Both {
+                upload: self,
+                future,
+            },
+        )
+    }
+}
+
+pin_project! {
+    /// See [`Watch::run`].
+    pub(crate) struct Watched<'w, T> {
+        watch: &'w Watch,
+        try_deadline: Option<Instant>,
+        timer: &'w mut Timer,
+        #[pin]
+        future: T,
+    }
+}
+
+impl<T, O> Future for Watched<'_, T>
+where
+    T: Future<Output = Result<O, Stop>>,
+{
+    type Output = Result<O, Stop>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        match this.future.poll(cx) {
+            Poll::Ready(output) => Poll::Ready(output),
+            Poll::Pending => this.watch.poll(*this.try_deadline, this.timer, cx).map(Err),
+        }
+    }
+}
+
+pin_project! {
+    /// See [`Upload::alongside`].
+    pub(crate) struct Both<'w, 'f, F, T> {
+        upload: &'w mut Upload<'f, F>,
+        #[pin]
+        future: T,
+    }
+}
+
+impl<F, T> Future for Both<'_, '_, F, T>
+where
+    F: Future<Output = Result<(), TransferError>>,
+    T: Future,
+{
+    type Output = Result<T::Output, Stop>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        match this.upload.poll(cx) {
             Poll::Ready(stop) => Poll::Ready(Err(stop)),
-            Poll::Pending => future.as_mut().poll(cx).map(Ok),
-        });
-        watch.run(try_deadline, timer, both).await?
+            Poll::Pending => this.future.poll(cx).map(Ok),
+        }
     }
 }

@@ -169,7 +169,8 @@ impl Attempt<'_, '_> {
             None => {
                 let pool = picked.pool.clone();
                 let target = picked.target.clone();
-                let connecting = acquire::h1(self.forward.cluster, &pool, &target);
+                // Boxed: connecting takes much room and happens rarely.
+                let connecting = Box::pin(acquire::h1(self.forward.cluster, &pool, &target));
                 match self.acquired(&mut picked, sides.timer, connecting).await {
                     Ok(acquired) => acquired,
                     Err(attempted) => return Ok(attempted),
@@ -220,7 +221,10 @@ impl Attempt<'_, '_> {
         let (pool, target) = (picked.pool.clone(), picked.target.clone());
         let ends = self.forward.body == http1::Body::Empty;
         let beginning = async {
-            let connection = acquire::h2(self.forward.cluster, &pool, &target).await?;
+            let connection = match pool.shared() {
+                Some(connection) => connection,
+                None => Box::pin(acquire::h2(self.forward.cluster, &pool, &target)).await?,
+            };
             let begun = connection.exchange(head.clone(), ends).await;
             begun.map_err(|error| AcquireError::Gone(target.clone(), error))
         };

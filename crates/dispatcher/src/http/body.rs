@@ -8,6 +8,9 @@ use std::task::Poll;
 
 use http::HeaderMap;
 
+/// What may follow a body. Boxed: it is rare, and a map would make every wait larger.
+pub(crate) type Trailers = Option<Box<HeaderMap>>;
+
 /// Why a body stopped before its end.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BodyError {
@@ -28,7 +31,7 @@ pub(crate) enum Part<'a> {
     /// Some bytes, never empty.
     Data(&'a [u8]),
     /// The end, with trailers if there were any.
-    End(Option<HeaderMap>),
+    End(Trailers),
 }
 
 /// Where a body comes from.
@@ -46,10 +49,7 @@ pub(crate) trait BodySink {
     fn flush(&mut self) -> impl Future<Output = Result<(), BodyError>>;
 
     /// Ends the body and sends everything.
-    fn finish(
-        &mut self,
-        trailers: Option<HeaderMap>,
-    ) -> impl Future<Output = Result<(), BodyError>>;
+    fn finish(&mut self, trailers: Trailers) -> impl Future<Output = Result<(), BodyError>>;
 }
 
 /// Which side a body broke on.
@@ -65,7 +65,7 @@ pub(crate) enum TransferError {
 #[derive(Debug, Default)]
 pub(crate) struct Transferred {
     /// Trailers at its end.
-    pub(crate) trailers: Option<HeaderMap>,
+    pub(crate) trailers: Trailers,
 }
 
 /// Moves a whole body. `progress` is told of every part, so that an idle timeout can see movement.
@@ -111,7 +111,7 @@ pub(crate) struct RequestBody<'a, B> {
     read: Vec<u8>,
     replayable: &'a Cell<bool>,
     /// The end, once seen.
-    end: Option<Option<HeaderMap>>,
+    end: Option<Trailers>,
 }
 
 impl<'a, B: BodySource> RequestBody<'a, B> {

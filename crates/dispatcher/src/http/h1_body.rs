@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use http1::{Body, Decoder, Event, Limits, Trailers};
+use http1::{Body, Decoder, Event, Limits};
 
-use super::body::{BodyError, BodySink, BodySource, Part};
+use super::body::{BodyError, BodySink, BodySource, Part, Trailers};
 use super::view::write_field;
 use crate::buffer::{self, Buffer};
 use crate::transport::{Io, write_all};
@@ -103,9 +103,9 @@ impl BodySource for H1Source<'_> {
     }
 }
 
-fn trailer_map(block: &[u8]) -> Option<HeaderMap> {
+fn trailer_map(block: &[u8]) -> Trailers {
     let mut map = HeaderMap::new();
-    for (name, value) in Trailers::new(block).iter() {
+    for (name, value) in http1::Trailers::new(block).iter() {
         if let (Ok(name), Ok(value)) = (
             HeaderName::from_bytes(name.as_bytes()),
             HeaderValue::from_bytes(value),
@@ -113,7 +113,7 @@ fn trailer_map(block: &[u8]) -> Option<HeaderMap> {
             map.append(name, value);
         }
     }
-    (!map.is_empty()).then_some(map)
+    (!map.is_empty()).then(|| Box::new(map))
 }
 
 /// Writes a body, after whatever head stands in [`Self::pending`].
@@ -194,12 +194,14 @@ impl BodySink for H1Sink<'_> {
         self.write_pending(&[]).await
     }
 
-    async fn finish(&mut self, trailers: Option<HeaderMap>) -> Result<(), BodyError> {
+    async fn finish(&mut self, trailers: Trailers) -> Result<(), BodyError> {
         if self.body == Body::Chunked {
             let pending = self.pending();
             pending.extend_from_slice(http1::LAST_CHUNK);
-            for (name, value) in trailers.iter().flatten() {
-                write_field(pending, name.as_str(), value.as_bytes());
+            for (name, value) in trailers.iter().flat_map(|trailers| trailers.iter()) {
+                if http1::Trailers::allows(name.as_str()) {
+                    write_field(pending, name.as_str(), value.as_bytes());
+                }
             }
             pending.extend_from_slice(http1::CHUNK_END);
         }

@@ -3,10 +3,9 @@
 use std::cell::RefCell;
 use std::io;
 
-use http::HeaderMap;
 use http1::{Body, Limits, RequestKind, ResponseHead, Slots};
 
-use super::body::{BodyError, BodySink, BodySource, Part};
+use super::body::{BodyError, BodySink, BodySource, Part, Trailers};
 use super::h1_body::{H1Sink, H1Source};
 use super::upstream::{HeadError, ResponseSource};
 use super::view::HeadVisitor;
@@ -90,7 +89,7 @@ impl BodySink for H1RequestSink<'_> {
         self.body.flush().await
     }
 
-    async fn finish(&mut self, trailers: Option<HeaderMap>) -> Result<(), BodyError> {
+    async fn finish(&mut self, trailers: Trailers) -> Result<(), BodyError> {
         if !self.body.is_chunked()
             && let Some(head) = self.head.take()
         {

@@ -3,10 +3,10 @@
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use http1::{Body, RequestError, RequestHead, Slots, Version};
 
-use super::body::{BodyError, BodySink, BodySource, Part};
+use super::body::{BodyError, BodySink, BodySource, Part, Trailers};
 use super::h1_body::{H1Sink, H1Source};
 use super::tunnel::{TunnelEnd, join};
 use super::view::{Http1Request, ResponseView, write_field};
@@ -422,7 +422,7 @@ impl BodySink for H1ResponseSink<'_> {
         self.body.flush().await
     }
 
-    async fn finish(&mut self, trailers: Option<HeaderMap>) -> Result<(), BodyError> {
+    async fn finish(&mut self, trailers: Trailers) -> Result<(), BodyError> {
         self.body.finish(trailers).await
     }
 }

@@ -5,9 +5,8 @@ use std::future::poll_fn;
 
 use bytes::{Bytes, BytesMut};
 use h2::{Reason, RecvStream, SendStream};
-use http::HeaderMap;
 
-use super::body::{BodyError, BodySink, BodySource, Part};
+use super::body::{BodyError, BodySink, BodySource, Part, Trailers};
 
 /// Small pieces are gathered up to this size, the default size of a frame (RFC 9113 section 6.5.2).
 const GATHER_BYTES: usize = 16 * 1024;
@@ -54,9 +53,8 @@ impl BodySource for H2Source {
                     }
                 }
                 None => {
-                    return Ok(Part::End(
-                        poll_fn(|cx| self.stream.poll_trailers(cx)).await?,
-                    ));
+                    let trailers = poll_fn(|cx| self.stream.poll_trailers(cx)).await?;
+                    return Ok(Part::End(trailers.map(Box::new)));
                 }
             }
         }
@@ -152,7 +150,7 @@ impl BodySink for H2Sink<'_> {
         self.send(false).await
     }
 
-    async fn finish(&mut self, trailers: Option<HeaderMap>) -> Result<(), BodyError> {
+    async fn finish(&mut self, trailers: Trailers) -> Result<(), BodyError> {
         if self.ended {
             return Ok(());
         }
@@ -160,6 +158,6 @@ impl BodySink for H2Sink<'_> {
             return self.send(true).await;
         };
         self.send(false).await?;
-        Ok(self.with(|stream| stream.send_trailers(trailers))?)
+        Ok(self.with(|stream| stream.send_trailers(*trailers))?)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Instant;
@@ -10,9 +10,9 @@ use std::time::Instant;
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 
-use super::body::{BodyError, BodySink};
+use super::body::{BodyError, BodySink, Trailers};
 use super::h1_server::listener_gone;
 use super::h2_body::{H2Sink, H2Source};
 use super::h2_transport::H2Transport;
@@ -142,7 +142,7 @@ async fn stream(
     };
     let mut timer = Timer::default();
     let ended = {
-        let exchange = async {
+        let exchange = pin!(async {
             match prepared {
                 Prepared::Forward(prepared) => {
                     forward(
@@ -161,7 +161,7 @@ async fn stream(
                         .map(|()| End::Complete { request_done: true })
                 }
             }
-        };
+        });
         unless_reset(exchange, &respond, &stream).await
     };
     match ended {
@@ -179,11 +179,10 @@ async fn stream(
 
 /// Runs an exchange unless the client resets its stream, which drops it: the try in flight is cancelled.
 async fn unless_reset<T>(
-    exchange: impl Future<Output = T>,
+    mut exchange: Pin<&mut impl Future<Output = T>>,
     respond: &RefCell<SendResponse<Bytes>>,
     stream: &RefCell<Option<SendStream<Bytes>>>,
 ) -> Option<T> {
-    let mut exchange = pin!(exchange);
     poll_fn(|cx| {
         if let Poll::Ready(output) = exchange.as_mut().poll(cx) {
             return Poll::Ready(Some(output));
@@ -303,7 +302,7 @@ impl BodySink for H2ResponseSink<'_> {
         self.body.flush().await
     }
 
-    async fn finish(&mut self, trailers: Option<HeaderMap>) -> Result<(), BodyError> {
+    async fn finish(&mut self, trailers: Trailers) -> Result<(), BodyError> {
         self.body.finish(trailers).await
     }
 }

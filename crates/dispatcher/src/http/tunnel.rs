@@ -29,7 +29,7 @@ pub(crate) async fn join(
     // However it ends, both connections are closed: there is nothing to tell either side.
     drop(
         watch
-            .run(None, timer, async { tokio::try_join!(up, down) })
+            .run(None, timer, async { Ok(tokio::try_join!(up, down)) })
             .await,
     );
     (received, sent)
