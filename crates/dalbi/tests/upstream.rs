@@ -4,9 +4,12 @@
 
 mod support;
 
+use std::sync::Arc;
+
 use futures_util::{SinkExt, StreamExt};
 use support::http::{self, Connection, request, request_with_body};
-use support::{PATIENCE, Upstream, run_to_end};
+use support::{Folder, PATIENCE, Upstream, run_to_end};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -185,6 +188,48 @@ async fn websocket_messages_come_back() {
         assert!(back == message);
     }
     socket.close(None).await.unwrap();
+}
+
+#[tokio::test]
+async fn it_can_speak_tls() {
+    let certificate = rcgen::generate_simple_self_signed(["up.example".to_owned()]).unwrap();
+    let folder = Folder::new();
+    folder.write("up.crt", &certificate.cert.pem());
+    folder.write("up.key", &certificate.signing_key.serialize_pem());
+    let (chain, key) = (folder.path().join("up.crt"), folder.path().join("up.key"));
+    let upstream = Upstream::start(&[
+        "--tls-cert",
+        chain.to_str().unwrap(),
+        "--tls-key",
+        key.to_str().unwrap(),
+    ]);
+
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(certificate.cert.der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut client = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    client.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let stream = TcpStream::connect(upstream.address()).await.unwrap();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(client));
+    let name = "up.example".try_into().unwrap();
+    let mut stream = connector.connect(name, stream).await.unwrap();
+    assert_eq!(
+        stream.get_ref().1.alpn_protocol(),
+        Some(b"http/1.1".as_slice())
+    );
+    let request = b"GET / HTTP/1.1\r\nHost: up.example\r\nConnection: close\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    let reading = stream.read_to_string(&mut answer);
+    tokio::time::timeout(PATIENCE, reading)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(answer.contains("\"tls\": true"), "{answer}");
 }
 
 #[test]

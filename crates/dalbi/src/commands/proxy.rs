@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
     /// Where clients connect: `:PORT` for every address of this machine, or ADDRESS:PORT
     #[arg(long, value_name = "ADDR")]
     from: FromAddress,
-    /// A server: HOST:PORT, http://HOST:PORT or https://HOST[:PORT]; give one for each
+    /// A server: HOST:PORT, http://HOST:PORT, https://HOST or https://HOST:PORT; give one for each
     #[arg(long, value_name = "SERVER", required = true)]
     to: Vec<Target>,
     /// How a server is chosen for each request [default: DALBI's own choice]

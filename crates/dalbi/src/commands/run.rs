@@ -150,8 +150,12 @@ impl Served {
     }
 
     fn reject(&self, reasons: serde_json::Value, shown: &dyn std::fmt::Display) {
-        tracing::error!(reason = %shown, "documents not taken; serving on what was loaded before");
+        // First, so that whoever reads the log line finds the reasons at the admin server.
         self.dispatcher.reject(reasons);
+        tracing::error!(
+            reason = %shown,
+            "documents not taken; serving on what was loaded before"
+        );
     }
 }
 
