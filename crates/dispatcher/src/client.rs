@@ -13,6 +13,7 @@ use tokio_rustls::rustls::server::Acceptor;
 
 use crate::buffer::Buffer;
 use crate::exchange::fields::Origin;
+use crate::http::h2_transport::PREFACE;
 use crate::http::{h1_server, h2_server};
 use crate::timer::Timer;
 use crate::transport::Io;
@@ -49,9 +50,6 @@ impl Drop for Place {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
-
-/// The client's side of HTTP/2 opens with this (RFC 9113 section 3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Serves a connection that was just accepted.
 pub(crate) async fn serve(

@@ -9,6 +9,7 @@ use tokio::time::timeout_at;
 use crate::cluster::Permit;
 use crate::http::h1_client::H1Connection;
 use crate::http::h2_client::H2Connection;
+use crate::options::Limits;
 use crate::pool::{EndpointPool, Place};
 use crate::snapshot::LocalCluster;
 use crate::transport::Io;
@@ -60,6 +61,7 @@ pub(crate) async fn h2(
     cluster: &LocalCluster,
     pool: &Rc<EndpointPool>,
     target: &Target,
+    limits: &Limits,
 ) -> Result<H2Connection, AcquireError> {
     let mut waiting = None;
     loop {
@@ -71,7 +73,7 @@ pub(crate) async fn h2(
             return Ok(connection);
         }
         if let Some(place) = pool.place(&cluster.shared) {
-            return open_h2(cluster, pool, target, place).await;
+            return open_h2(cluster, pool, target, place, limits).await;
         }
         drop(_opening);
         wait(cluster, pool, &mut waiting).await?;
@@ -83,14 +85,15 @@ async fn open_h2(
     pool: &Rc<EndpointPool>,
     target: &Target,
     place: Place,
+    limits: &Limits,
 ) -> Result<H2Connection, AcquireError> {
     let io = open(cluster, target).await?;
-    let limit = cluster
+    let max_requests = cluster
         .shared
         .config
         .connection_pool
         .max_requests_per_connection;
-    let connection = H2Connection::open(io, place, limit)
+    let connection = H2Connection::open(io, place, max_requests, limits)
         .await
         .map_err(|error| AcquireError::Handshake(target.clone(), error))?;
     pool.share(connection.clone());

@@ -223,7 +223,10 @@ impl Attempt<'_, '_> {
         let beginning = async {
             let connection = match pool.shared() {
                 Some(connection) => connection,
-                None => Box::pin(acquire::h2(self.forward.cluster, &pool, &target)).await?,
+                None => {
+                    let limits = &self.worker.options.limits;
+                    Box::pin(acquire::h2(self.forward.cluster, &pool, &target, limits)).await?
+                }
             };
             let begun = connection.exchange(head.clone(), ends).await;
             begun.map_err(|error| AcquireError::Gone(target.clone(), error))

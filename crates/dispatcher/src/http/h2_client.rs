@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Instant;
@@ -13,8 +14,11 @@ use http::Request;
 
 use super::body::{BodyError, BodySource, Part};
 use super::h2_body::H2Source;
+use super::h2_guard::Credit;
+use super::h2_transport::H2Transport;
 use super::upstream::{HeadError, ResponseSource};
 use super::view::{HeadVisitor, Http2Response};
+use crate::options::Limits;
 use crate::pool::Place;
 use crate::transport::Io;
 
@@ -36,31 +40,48 @@ struct State {
     streams: Cell<usize>,
     requests: Cell<u32>,
     max_requests: u32,
+    max_headers: usize,
     closed: Cell<bool>,
     idle_since: Cell<Instant>,
+    credit: Rc<Credit>,
 }
 
 impl H2Connection {
     /// Shakes hands and keeps the connection going in a task of its own.
     /// `max_requests` is how many requests it carries before it is left to end; 0 is no limit.
-    pub(crate) async fn open(io: Io, place: Place, max_requests: u32) -> Result<Self, h2::Error> {
-        let (sender, connection) = h2::client::Builder::new()
+    pub(crate) async fn open(
+        io: Io,
+        place: Place,
+        max_requests: u32,
+        limits: &Limits,
+    ) -> Result<Self, h2::Error> {
+        let credit = Rc::new(Credit::new(Instant::now()));
+        let (sender, mut connection) = h2::client::Builder::new()
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX))
             .enable_push(false)
-            .handshake(io)
+            .handshake(H2Transport::to_endpoint(io, credit.clone()))
             .await?;
         let state = Rc::new(State {
             streams: Cell::new(0),
             requests: Cell::new(0),
             max_requests,
+            max_headers: limits.max_headers,
             closed: Cell::new(false),
             idle_since: Cell::new(Instant::now()),
+            credit,
         });
         let task_state = state.clone();
         tokio::task::spawn_local(async move {
             let _place = place;
-            if let Err(error) = connection.await {
+            let ended = poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
+                Poll::Pending if task_state.credit.is_spent() => {
+                    Poll::Ready(Err(h2::Reason::ENHANCE_YOUR_CALM.into()))
+                }
+                polled => polled,
+            });
+            if let Err(error) = ended.await {
                 tracing::debug!(%error, "http/2 connection to endpoint ended");
             }
             task_state.closed.set(true);
@@ -101,7 +122,7 @@ impl H2Connection {
         let source = H2ResponseSource {
             response,
             body: None,
-            _guard: guard,
+            guard,
         };
         Ok((stream, source))
     }
@@ -122,6 +143,7 @@ impl StreamGuard {
 impl Drop for StreamGuard {
     fn drop(&mut self) {
         self.0.streams.set(self.0.streams.get() - 1);
+        self.0.credit.request_done();
         self.0.idle_since.set(Instant::now());
     }
 }
@@ -131,7 +153,7 @@ impl Drop for StreamGuard {
 pub(crate) struct H2ResponseSource {
     response: ResponseFuture,
     body: Option<H2Source>,
-    _guard: StreamGuard,
+    guard: StreamGuard,
 }
 
 impl ResponseSource for H2ResponseSource {
@@ -140,7 +162,7 @@ impl ResponseSource for H2ResponseSource {
             if let Poll::Ready(Some(informational)) = self.response.poll_informational(cx) {
                 return Poll::Ready(informational.map(|head| (head, None)));
             }
-            std::pin::Pin::new(&mut self.response)
+            Pin::new(&mut self.response)
                 .poll(cx)
                 .map(|response| {
                     let (parts, body) = response?.into_parts();
@@ -149,6 +171,10 @@ impl ResponseSource for H2ResponseSource {
         });
         let (head, body) = next.await.map_err(HeadError::Reset)?;
         let (parts, ()) = head.into_parts();
+        let limit = self.guard.0.max_headers;
+        if parts.headers.len() > limit {
+            return Err(http1::ResponseError::TooManyHeaders { limit }.into());
+        }
         let ends = body.as_ref().is_none_or(h2::RecvStream::is_end_stream);
         self.body = body.map(H2Source::new);
         Ok(visitor.visit(&Http2Response {

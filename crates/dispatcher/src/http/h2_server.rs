@@ -52,28 +52,38 @@ pub(crate) async fn serve(worker: &Rc<Worker>, io: Io, read: Vec<u8>, client: Rc
     else {
         return;
     };
-    let active = Rc::new(Cell::new(0usize));
+    let activity = Rc::new(Activity {
+        streams: Cell::new(0),
+        last: Cell::new(Instant::now()),
+    });
     let mut timer = Timer::default();
-    let mut idle_since = Instant::now();
     let mut closing = false;
     let mut drain = pin!(worker.drained());
+    let mut woken = false;
     loop {
-        let idle_until = (active.get() == 0).then(|| idle_since + limits.idle_timeout);
+        let idle_until = activity.last.get() + limits.idle_timeout;
         let accepted = poll_fn(|cx| {
+            // Answers that are ready at about the same time leave in one write: when woken, the connection
+            // first lets everything else run that the kernel already has news for.
+            if std::mem::take(&mut woken) {
+                return pin!(tokio::task::yield_now()).poll(cx).map(|()| None);
+            }
             if !closing && drain.as_mut().poll(cx).is_ready() {
                 // Clients are told which streams were taken (RFC 9113 section 6.8) and finish those.
                 connection.graceful_shutdown();
                 closing = true;
             }
-            connection.poll_accept(cx)
+            let accepted = connection.poll_accept(cx);
+            woken = accepted.is_pending();
+            accepted
         });
-        match timer.until(idle_until.map(Into::into), accepted).await {
+        match timer.until(Some(idle_until.into()), accepted).await {
             Ok(Some(Ok((request, respond)))) => {
-                let (worker, client, active) = (worker.clone(), client.clone(), active.clone());
-                active.set(active.get() + 1);
+                let (worker, client) = (worker.clone(), client.clone());
+                let counted = activity.begin();
                 tokio::task::spawn_local(async move {
                     stream(&worker, &client, request, respond).await;
-                    active.set(active.get() - 1);
+                    drop(counted);
                 });
             }
             Ok(Some(Err(error))) => {
@@ -81,15 +91,41 @@ pub(crate) async fn serve(worker: &Rc<Worker>, io: Io, read: Vec<u8>, client: Rc
                 return;
             }
             Ok(None) => return,
-            // Streams may have come and gone while the timer ran.
-            Err(_) if active.get() > 0 => {}
+            Err(_) if activity.streams.get() > 0 => activity.last.set(Instant::now()),
+            // The last stream ended while the timer ran.
+            Err(_) if activity.last.get().elapsed() < limits.idle_timeout => {}
             Err(_) if closing => return,
             Err(_) => {
                 connection.graceful_shutdown();
                 closing = true;
+                activity.last.set(Instant::now());
             }
         }
-        idle_since = Instant::now();
+    }
+}
+
+/// What a connection's idle timeout goes by.
+struct Activity {
+    streams: Cell<usize>,
+    /// When the last stream began or ended.
+    last: Cell<Instant>,
+}
+
+impl Activity {
+    fn begin(self: &Rc<Self>) -> Counted {
+        self.streams.set(self.streams.get() + 1);
+        self.last.set(Instant::now());
+        Counted(self.clone())
+    }
+}
+
+/// A stream counted by its connection.
+struct Counted(Rc<Activity>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.streams.set(self.0.streams.get() - 1);
+        self.0.last.set(Instant::now());
     }
 }
 

@@ -2,23 +2,41 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::h2_guard::{Credit, FrameGuard};
 use crate::transport::Io;
 
-/// A client's connection, beginning with bytes that were already read.
+/// The client's side of HTTP/2 opens with this (RFC 9113 section 3.4).
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// A connection whose peer is watched for floods. Once its credit is spent nothing more is read: whoever
+/// polls the connection has to look at the credit and end it.
 #[derive(Debug)]
 pub(crate) struct H2Transport {
     io: Io,
+    /// Bytes that were read before, and how many of them have been handed on.
     read: Vec<u8>,
     given: usize,
+    guard: FrameGuard,
+    credit: Rc<Credit>,
 }
 
 impl H2Transport {
-    pub(crate) fn new(io: Io, read: Vec<u8>) -> Self {
-        Self { io, read, given: 0 }
+    /// A client's connection, beginning with bytes that were already read.
+    pub(crate) fn from_client(io: Io, read: Vec<u8>, credit: Rc<Credit>) -> Self {
+        let guard = FrameGuard::new(PREFACE.len());
+        Self { io, read, given: 0, guard, credit }
+    }
+
+    /// A connection to an endpoint.
+    pub(crate) fn to_endpoint(io: Io, credit: Rc<Credit>) -> Self {
+        let guard = FrameGuard::new(0);
+        Self { io, read: Vec::new(), given: 0, guard, credit }
     }
 }
 
@@ -29,6 +47,10 @@ impl AsyncRead for H2Transport {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.credit.is_spent() {
+            return Poll::Pending;
+        }
+        let before = buf.filled().len();
         if this.given < this.read.len() {
             let count = buf.remaining().min(this.read.len() - this.given);
             buf.put_slice(&this.read[this.given..this.given + count]);
@@ -37,9 +59,12 @@ impl AsyncRead for H2Transport {
                 this.read = Vec::new();
                 this.given = 0;
             }
-            return Poll::Ready(Ok(()));
+        } else {
+            ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
         }
-        Pin::new(&mut this.io).poll_read(cx, buf)
+        this.guard
+            .received(&buf.filled()[before..], &this.credit, Instant::now);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -49,7 +74,10 @@ impl AsyncWrite for H2Transport {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write(cx, buf)
+        let this = self.get_mut();
+        let count = ready!(Pin::new(&mut this.io).poll_write(cx, buf))?;
+        this.guard.sent(&buf[..count], &this.credit);
+        Poll::Ready(Ok(count))
     }
 
     fn poll_write_vectored(
@@ -57,7 +85,15 @@ impl AsyncWrite for H2Transport {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write_vectored(cx, bufs)
+        let this = self.get_mut();
+        let count = ready!(Pin::new(&mut this.io).poll_write_vectored(cx, bufs))?;
+        let mut left = count;
+        for buf in bufs {
+            let written = left.min(buf.len());
+            this.guard.sent(&buf[..written], &this.credit);
+            left -= written;
+        }
+        Poll::Ready(Ok(count))
     }
 
     fn is_write_vectored(&self) -> bool {
