@@ -371,6 +371,8 @@ fn listen(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener
     )?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(shared)?;
+    // Accepted sockets inherit it.
+    socket.set_tcp_nodelay(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;

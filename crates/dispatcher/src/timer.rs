@@ -39,15 +39,22 @@ impl Timer {
         }
     }
 
-    /// Ready once `deadline` has passed.
+    /// Ready once `deadline` has passed. Always called by the same task.
     pub(crate) fn poll_expired(
         &mut self,
         deadline: Instant,
         cx: &mut Context<'_>,
     ) -> Poll<Expired> {
-        let sleep = self
-            .sleep
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        let sleep = match &mut self.sleep {
+            // Armed, and this task will be woken: looking at it again would change nothing.
+            Some(sleep) if sleep.deadline() <= deadline && !sleep.is_elapsed() => {
+                return Poll::Pending;
+            }
+            Some(sleep) => sleep,
+            None => self
+                .sleep
+                .insert(Box::pin(tokio::time::sleep_until(deadline))),
+        };
         if sleep.deadline() > deadline {
             sleep.as_mut().reset(deadline);
         }

@@ -224,10 +224,6 @@ async fn accept(worker: Rc<Worker>, socket: TcpListener, address: SocketAddr, st
             tracing::warn!(%peer, limit, "connection refused: --max-connections is reached");
             continue;
         };
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%peer, %error, "connection ended before it began");
-            continue;
-        }
         worker.connections.set(worker.connections.get() + 1);
         let counted = Counted(worker.clone());
         tokio::task::spawn_local(async move {

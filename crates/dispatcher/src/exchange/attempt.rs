@@ -29,6 +29,10 @@ use crate::timer::Timer;
 use crate::transport::connect::Target;
 use crate::worker::Worker;
 
+/// Informational heads that may come before an answer. A handful of early hints is usual; an endpoint that
+/// never comes to its answer has failed.
+const MAX_INFORMATIONAL: usize = 32;
+
 /// What one try needs.
 pub(crate) struct Attempt<'a, 'm> {
     pub(crate) worker: &'a Worker,
@@ -308,10 +312,24 @@ impl Attempt<'_, '_> {
             sink: &mut **sink,
             failed: None,
         };
+        let mut informational = 0;
         let verdict = loop {
             let head = source.head(&mut judge);
             match upload.alongside(self.watch, *deadline, timer, head).await {
-                Ok(Ok(Verdict::Informational)) => judge.sink.flush().await?,
+                Ok(Ok(Verdict::Informational)) => {
+                    informational += 1;
+                    if informational > MAX_INFORMATIONAL {
+                        return Ok(failed(&HeadError::Endless, reused, in_flight));
+                    }
+                    let passed_on = judge.sink.flush();
+                    match upload
+                        .alongside(self.watch, *deadline, timer, passed_on)
+                        .await
+                    {
+                        Ok(flushed) => flushed?,
+                        Err(stop) => return Ok(stopped(&stop, in_flight)),
+                    }
+                }
                 Ok(Ok(verdict)) => break verdict,
                 Ok(Err(error)) => return Ok(failed(&error, reused, in_flight)),
                 Err(stop) => return Ok(stopped(&stop, in_flight)),
@@ -419,7 +437,7 @@ fn stopped(stop: &Stop, in_flight: &mut InFlight) -> Conversation {
 fn failed(error: &HeadError, reused: bool, in_flight: &mut InFlight) -> Conversation {
     let kind = match error {
         _ if error.is_refused() => FailureKind::Refused,
-        HeadError::Malformed(_) => FailureKind::Malformed,
+        HeadError::Malformed(_) | HeadError::Endless => FailureKind::Malformed,
         HeadError::Closed { begun, .. } => FailureKind::Reset {
             stale: reused && !begun,
         },

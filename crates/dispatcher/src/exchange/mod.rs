@@ -10,6 +10,7 @@ pub(crate) mod reply;
 pub(crate) mod retry;
 
 use std::cell::Cell;
+use std::io;
 use std::time::Instant;
 
 use smallvec::SmallVec;
@@ -59,8 +60,9 @@ pub(crate) enum End {
     Switched(Box<Switched>),
 }
 
-/// Answers without an endpoint.
+/// Answers without an endpoint. A client that does not take the answer for the stream idle timeout loses it.
 pub(crate) async fn reply(
+    worker: &Worker,
     reply: Reply,
     edits: Edits<'_>,
     is_head: bool,
@@ -81,11 +83,17 @@ pub(crate) async fn reply(
     }
     sink.start(&reply, edits, record.flags)?;
     let body = reply.bytes();
-    if !body.is_empty() && !is_head && !matches!(reply.status, 204 | 304) {
-        record.bytes_sent += body.len() as u64;
-        sink.data(body).await?;
+    let sending = async {
+        if !body.is_empty() && !is_head && !matches!(reply.status, 204 | 304) {
+            record.bytes_sent += body.len() as u64;
+            sink.data(body).await?;
+        }
+        sink.finish(None).await
+    };
+    match tokio::time::timeout(worker.options.limits.stream_idle_timeout, sending).await {
+        Ok(sent) => sent,
+        Err(_) => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
     }
-    sink.finish(None).await
 }
 
 /// Forwards a request, trying again where the route's policy wants it.
@@ -112,7 +120,7 @@ pub(crate) async fn forward(
                 limit,
             );
             if permit.is_none() {
-                return overflow(&forward, &body, sink, record).await;
+                return overflow(worker, &forward, &body, sink, record).await;
             }
             permit
         }
@@ -158,6 +166,7 @@ pub(crate) async fn forward(
             Attempted::RouteTimeout => {
                 let text = "upstream request timeout";
                 return answer(
+                    worker,
                     Reply::text(504, Flags::UPSTREAM_TIMEOUT, text),
                     &forward,
                     &body,
@@ -169,6 +178,7 @@ pub(crate) async fn forward(
             Attempted::NoEndpoint => {
                 let text = "no healthy upstream";
                 return answer(
+                    worker,
                     Reply::text(503, Flags::NO_HEALTHY_UPSTREAM, text),
                     &forward,
                     &body,
@@ -197,6 +207,7 @@ pub(crate) async fn forward(
                     flags |= Flags::RETRY_LIMIT_EXCEEDED;
                 }
                 return answer(
+                    worker,
                     Reply::text(status, flags, failure.text),
                     &forward,
                     &body,
@@ -210,6 +221,7 @@ pub(crate) async fn forward(
                 let (status, flags) = failure.kind.reply();
                 let flags = flags | Flags::UPSTREAM_OVERFLOW;
                 return answer(
+                    worker,
                     Reply::text(status, flags, failure.text),
                     &forward,
                     &body,
@@ -244,6 +256,7 @@ fn retry_budget(forward: &Forward<'_>) -> Option<Permit> {
 }
 
 async fn overflow<B: BodySource>(
+    worker: &Worker,
     forward: &Forward<'_>,
     body: &RequestBody<'_, B>,
     sink: &mut impl ResponseSink,
@@ -252,6 +265,7 @@ async fn overflow<B: BodySource>(
     let (status, flags) = FailureKind::Overflow.reply();
     let text = "too many requests in flight to this service (circuit breaker http2MaxRequests)";
     answer(
+        worker,
         Reply::text(status, flags, text),
         forward,
         body,
@@ -263,6 +277,7 @@ async fn overflow<B: BodySource>(
 
 /// Tells the client of a failure.
 async fn answer<B: BodySource>(
+    worker: &Worker,
     failure: Reply,
     forward: &Forward<'_>,
     body: &RequestBody<'_, B>,
@@ -270,6 +285,7 @@ async fn answer<B: BodySource>(
     record: &mut Record,
 ) -> Result<End, BodyError> {
     reply(
+        worker,
         failure,
         forward.response_edits,
         forward.facts.is_head,

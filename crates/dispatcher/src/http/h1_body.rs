@@ -14,6 +14,12 @@ use crate::transport::{Io, write_all};
 /// lie. Copying this much costs less than a system call.
 const COPY_BYTES: usize = 16 * 1024;
 
+/// Whether it is worth parsing `bytes` as a head, of which `parsed` were not enough the last time. A head ends
+/// with a LF: trying again for each byte that a peer trickles would cost the square of the head's length.
+pub(crate) fn may_complete_head(bytes: &[u8], parsed: usize, limits: &Limits) -> bool {
+    parsed == 0 || bytes.len() >= limits.head_bytes || bytes[parsed..].contains(&b'\n')
+}
+
 /// Reads a body.
 #[derive(Debug)]
 pub(crate) struct H1Source<'c> {

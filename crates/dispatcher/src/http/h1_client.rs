@@ -6,7 +6,7 @@ use std::io;
 use http1::{Body, Limits, RequestKind, ResponseHead, Slots};
 
 use super::body::{BodyError, BodySink, BodySource, Part, Trailers};
-use super::h1_body::{H1Sink, H1Source};
+use super::h1_body::{H1Sink, H1Source, may_complete_head};
 use super::upstream::{HeadError, ResponseSource};
 use super::view::HeadVisitor;
 use crate::buffer::Buffer;
@@ -118,9 +118,10 @@ impl H1ResponseSource<'_> {
 
 impl ResponseSource for H1ResponseSource<'_> {
     async fn head<V: HeadVisitor>(&mut self, visitor: &mut V) -> Result<V::Output, HeadError> {
+        let mut parsed = 0;
         loop {
             let buffer = self.body.buffer();
-            if !buffer.is_empty() {
+            if !buffer.is_empty() && may_complete_head(buffer.filled(), parsed, self.limits) {
                 let mut slots = Slots::new();
                 let head =
                     ResponseHead::parse(buffer.filled(), self.kind, self.limits, &mut slots)?;
@@ -134,6 +135,7 @@ impl ResponseSource for H1ResponseSource<'_> {
                 }
             }
             let begun = !buffer.is_empty();
+            parsed = buffer.filled().len();
             match self.body.fill().await {
                 Ok(0) => return Err(HeadError::Closed { begun, error: None }),
                 Ok(_) => {}

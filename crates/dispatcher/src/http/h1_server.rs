@@ -7,7 +7,7 @@ use http::StatusCode;
 use http1::{Body, RequestError, RequestHead, Slots, Version};
 
 use super::body::{BodyError, BodySink, BodySource, Part, Trailers};
-use super::h1_body::{H1Sink, H1Source};
+use super::h1_body::{H1Sink, H1Source, may_complete_head};
 use super::tunnel::{TunnelEnd, join};
 use super::view::{Http1Request, ResponseView, write_field};
 use crate::buffer::Buffer;
@@ -44,8 +44,7 @@ pub(crate) async fn serve(worker: &Worker, io: Io, mut buffer: Buffer, client: &
                 _ => break Close::Now,
             }
         }
-        // Boxed so that an idle connection, of which there may be very many, does not carry its room.
-        match Box::pin(request(worker, &io, &mut buffer, client, &mut timer)).await {
+        match request(worker, &io, &mut buffer, client, &mut timer).await {
             None => {}
             Some(close) => break close,
         }
@@ -85,12 +84,16 @@ async fn request(
 ) -> Option<Close> {
     let started = Instant::now();
     let snapshot = worker.snapshot();
+    let mut parsed = 0;
     let head = loop {
-        match read_head(worker, &snapshot, client, buffer.filled(), started) {
-            Ok(Some(head)) => break head,
-            Ok(None) => {}
-            Err(error) => return Some(refuse(worker, &snapshot, io, started, &error).await),
+        if may_complete_head(buffer.filled(), parsed, &worker.http1) {
+            match read_head(worker, &snapshot, client, buffer.filled(), started) {
+                Ok(Some(head)) => break head,
+                Ok(None) => {}
+                Err(error) => return Some(refuse(worker, &snapshot, io, started, &error).await),
+            }
         }
+        parsed = buffer.filled().len();
         let until = started + worker.options.limits.header_timeout;
         match timer.until(Some(until.into()), buffer.fill(io)).await {
             Ok(Ok(1..)) => {}
@@ -127,7 +130,7 @@ async fn request(
         }
         Prepared::Reply(answer, edits) => {
             sink.keep_alive &= !withholds_body;
-            match reply(answer, edits, is_head, &mut record, &mut sink).await {
+            match reply(worker, answer, edits, is_head, &mut record, &mut sink).await {
                 Ok(()) if withholds_body => Ok(End::Complete {
                     request_done: false,
                 }),
@@ -146,6 +149,8 @@ async fn request(
     drop((source, sink));
     match end {
         Ok(End::Complete { request_done: true }) if keep_alive => None,
+        // All that the client sent has been read: closing resets nothing.
+        Ok(End::Complete { request_done: true }) if buffer.is_empty() => Some(Close::Now),
         Ok(End::Complete { .. }) => Some(Close::Linger),
         Ok(End::Aborted) => Some(Close::Now),
         Ok(End::Switched(switched)) => {
@@ -241,7 +246,7 @@ async fn refuse_with(
         is_head: false,
         worker,
     };
-    match reply(answer, NO_EDITS, false, &mut record, &mut sink).await {
+    match reply(worker, answer, NO_EDITS, false, &mut record, &mut sink).await {
         Ok(()) => Close::Linger,
         Err(_) => Close::Now,
     }

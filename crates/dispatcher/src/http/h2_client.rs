@@ -162,12 +162,10 @@ impl ResponseSource for H2ResponseSource {
             if let Poll::Ready(Some(informational)) = self.response.poll_informational(cx) {
                 return Poll::Ready(informational.map(|head| (head, None)));
             }
-            Pin::new(&mut self.response)
-                .poll(cx)
-                .map(|response| {
-                    let (parts, body) = response?.into_parts();
-                    Ok((http::Response::from_parts(parts, ()), Some(body)))
-                })
+            Pin::new(&mut self.response).poll(cx).map(|response| {
+                let (parts, body) = response?.into_parts();
+                Ok((http::Response::from_parts(parts, ()), Some(body)))
+            })
         });
         let (head, body) = next.await.map_err(HeadError::Reset)?;
         let (parts, ()) = head.into_parts();

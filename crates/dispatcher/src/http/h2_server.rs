@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::server::SendResponse;
@@ -15,6 +15,7 @@ use http::{Request, Response, StatusCode};
 use super::body::{BodyError, BodySink, Trailers};
 use super::h1_server::listener_gone;
 use super::h2_body::{H2Sink, H2Source};
+use super::h2_guard::Credit;
 use super::h2_transport::H2Transport;
 use super::view::{Http2Request, ResponseView};
 use crate::client::Client;
@@ -37,6 +38,9 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// Bytes of answers that wait in the connection for a client that reads slowly.
 const SEND_BUFFER: usize = 256 * 1024;
 
+/// How long a client that is cut off has to take the GOAWAY that says why.
+const LINGER: Duration = Duration::from_secs(1);
+
 /// Serves a client's connection until either side closes it. `read` is what was read to tell the version.
 pub(crate) async fn serve(worker: &Rc<Worker>, io: Io, read: Vec<u8>, client: Rc<Client>) {
     let limits = &worker.options.limits;
@@ -47,7 +51,8 @@ pub(crate) async fn serve(worker: &Rc<Worker>, io: Io, read: Vec<u8>, client: Rc
         .max_concurrent_streams(limits.max_concurrent_streams)
         .max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX))
         .max_send_buffer_size(SEND_BUFFER);
-    let handshake = builder.handshake(H2Transport::new(io, read));
+    let credit = Rc::new(Credit::new(Instant::now()));
+    let handshake = builder.handshake(H2Transport::from_client(io, read, credit.clone()));
     let Ok(Ok(mut connection)) = tokio::time::timeout(limits.header_timeout, handshake).await
     else {
         return;
@@ -57,6 +62,7 @@ pub(crate) async fn serve(worker: &Rc<Worker>, io: Io, read: Vec<u8>, client: Rc
         last: Cell::new(Instant::now()),
     });
     let mut timer = Timer::default();
+    let mut head_timer = Timer::default();
     let mut closing = false;
     let mut drain = pin!(worker.drained());
     let mut woken = false;
@@ -74,20 +80,33 @@ pub(crate) async fn serve(worker: &Rc<Worker>, io: Io, read: Vec<u8>, client: Rc
                 closing = true;
             }
             let accepted = connection.poll_accept(cx);
+            let late = credit.head_since().is_some_and(|since| {
+                let until = since + limits.header_timeout;
+                head_timer.poll_expired(until.into(), cx).is_ready()
+            });
+            if late || credit.is_spent() {
+                return Poll::Ready(Some(Err(Reason::ENHANCE_YOUR_CALM.into())));
+            }
             woken = accepted.is_pending();
             accepted
         });
         match timer.until(Some(idle_until.into()), accepted).await {
             Ok(Some(Ok((request, respond)))) => {
                 let (worker, client) = (worker.clone(), client.clone());
+                let credit = credit.clone();
                 let counted = activity.begin();
                 tokio::task::spawn_local(async move {
-                    stream(&worker, &client, request, respond).await;
+                    stream(&worker, &client, &credit, request, respond).await;
                     drop(counted);
                 });
             }
             Ok(Some(Err(error))) => {
                 tracing::debug!(peer = %client.peer, %error, "http/2 client connection failed");
+                // Does nothing more where h2 itself has ended it.
+                connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                let closed = poll_fn(|cx| connection.poll_closed(cx));
+                let until = Instant::now() + LINGER;
+                timer.until(Some(until.into()), closed).await.ok();
                 return;
             }
             Ok(None) => return,
@@ -133,6 +152,7 @@ impl Drop for Counted {
 async fn stream(
     worker: &Worker,
     client: &Client,
+    credit: &Credit,
     request: Request<RecvStream>,
     respond: SendResponse<Bytes>,
 ) {
@@ -142,7 +162,8 @@ async fn stream(
     let ends = body.is_end_stream();
     let mut record = Record::new(started, snapshot.unrouted.clone());
     let is_head = parts.method == http::Method::HEAD;
-    let prepared = match authority(&parts) {
+    let limit = worker.options.limits.max_headers;
+    let prepared = match within(limit, &parts).and_then(|()| authority(&parts)) {
         Ok(authority) => {
             let view = Http2Request {
                 parts: &parts,
@@ -192,7 +213,7 @@ async fn stream(
                     .await
                 }
                 Prepared::Reply(answer, edits) => {
-                    reply(answer, edits, is_head, &mut record, &mut sink)
+                    reply(worker, answer, edits, is_head, &mut record, &mut sink)
                         .await
                         .map(|()| End::Complete { request_done: true })
                 }
@@ -201,7 +222,7 @@ async fn stream(
         unless_reset(exchange, &respond, &stream).await
     };
     match ended {
-        Some(Ok(End::Complete { .. })) => {}
+        Some(Ok(End::Complete { .. })) => credit.request_done(),
         Some(Ok(End::Aborted | End::Switched(_))) => {
             reset(&respond, &stream, Reason::INTERNAL_ERROR);
         }
@@ -210,6 +231,9 @@ async fn stream(
             record.flags |= Flags::DOWNSTREAM_TERMINATION;
         }
         None => record.flags |= Flags::DOWNSTREAM_TERMINATION,
+    }
+    if record.flags.contains(Flags::DOWNSTREAM_TERMINATION) {
+        credit.request_cancelled(started, Instant::now());
     }
 }
 
@@ -241,6 +265,20 @@ fn reset(
         Some(stream) => stream.send_reset(reason),
         None => respond.borrow_mut().send_reset(reason),
     }
+}
+
+/// Refuses a request with more than `limit` fields; h2 has seen to their size.
+fn within(limit: usize, parts: &http::request::Parts) -> Result<(), Reply> {
+    if parts.headers.len() <= limit {
+        return Ok(());
+    }
+    let error = http1::RequestError::TooManyHeaders { limit };
+    let text = format!("{error}\n");
+    Err(Reply::text(
+        error.status(),
+        Flags::DOWNSTREAM_PROTOCOL_ERROR,
+        text,
+    ))
 }
 
 /// `:authority`, or the one `host` (RFC 9113 section 8.3.1).

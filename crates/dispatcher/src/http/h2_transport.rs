@@ -30,13 +30,25 @@ impl H2Transport {
     /// A client's connection, beginning with bytes that were already read.
     pub(crate) fn from_client(io: Io, read: Vec<u8>, credit: Rc<Credit>) -> Self {
         let guard = FrameGuard::new(PREFACE.len());
-        Self { io, read, given: 0, guard, credit }
+        Self {
+            io,
+            read,
+            given: 0,
+            guard,
+            credit,
+        }
     }
 
     /// A connection to an endpoint.
     pub(crate) fn to_endpoint(io: Io, credit: Rc<Credit>) -> Self {
         let guard = FrameGuard::new(0);
-        Self { io, read: Vec::new(), given: 0, guard, credit }
+        Self {
+            io,
+            read: Vec::new(),
+            given: 0,
+            guard,
+            credit,
+        }
     }
 }
 

@@ -19,6 +19,9 @@ pub(crate) enum HeadError {
     /// It was not HTTP.
     #[error("{0}")]
     Malformed(#[from] http1::ResponseError),
+    /// One informational head after another.
+    #[error("the endpoint sent informational responses without end")]
+    Endless,
     /// The endpoint reset the stream.
     #[error("{0}")]
     Reset(h2::Error),
@@ -34,7 +37,7 @@ impl HeadError {
                         && error.is_remote()
                         && error.reason() == Some(h2::Reason::NO_ERROR))
             }
-            Self::Closed { .. } | Self::Malformed(_) => false,
+            Self::Closed { .. } | Self::Malformed(_) | Self::Endless => false,
         }
     }
 }

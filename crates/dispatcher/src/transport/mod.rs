@@ -1,6 +1,7 @@
 //! Byte streams to clients and endpoints, whatever they run over.
 
 pub(crate) mod connect;
+mod tcp;
 pub(crate) mod tls;
 
 use std::cell::RefCell;
@@ -102,7 +103,10 @@ pub(crate) fn poll_read(
     cx: &mut Context<'_>,
     bytes: &mut Vec<u8>,
 ) -> Poll<io::Result<usize>> {
-    poll_read_buf(Pin::new(&mut *io.borrow_mut()), cx, bytes)
+    match &mut *io.borrow_mut() {
+        Io::Tcp(stream) => tcp::poll_read(stream, cx, bytes),
+        io => poll_read_buf(Pin::new(io), cx, bytes),
+    }
 }
 
 /// Writes all of `first` and then of `second`, in as few system calls as the kernel allows.
@@ -111,17 +115,11 @@ pub(crate) async fn write_all(io: &RefCell<Io>, first: &[u8], second: &[u8]) -> 
     let mut written = 0;
     std::future::poll_fn(|cx| {
         while written < total {
-            let mut io = io.borrow_mut();
-            let io = Pin::new(&mut *io);
-            let result = if written >= first.len() {
-                io.poll_write(cx, &second[written - first.len()..])
-            } else if second.is_empty() {
-                io.poll_write(cx, &first[written..])
-            } else {
-                let parts = [IoSlice::new(&first[written..]), IoSlice::new(second)];
-                io.poll_write_vectored(cx, &parts)
+            let rest = match written.checked_sub(first.len()) {
+                Some(written) => [&second[written..], &[]],
+                None => [&first[written..], second],
             };
-            match result {
+            match poll_write(io, cx, rest) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(count)) => written += count,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
@@ -135,6 +133,19 @@ pub(crate) async fn write_all(io: &RefCell<Io>, first: &[u8], second: &[u8]) -> 
         }
     })
     .await
+}
+
+/// Writes some of two pieces; the second may be empty.
+fn poll_write(
+    io: &RefCell<Io>,
+    cx: &mut Context<'_>,
+    pieces: [&[u8]; 2],
+) -> Poll<io::Result<usize>> {
+    match &mut *io.borrow_mut() {
+        Io::Tcp(stream) => tcp::poll_write(stream, cx, pieces),
+        io if pieces[1].is_empty() => Pin::new(io).poll_write(cx, pieces[0]),
+        io => Pin::new(io).poll_write_vectored(cx, &pieces.map(IoSlice::new)),
+    }
 }
 
 /// Ends the sending direction.
