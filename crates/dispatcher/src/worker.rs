@@ -57,6 +57,8 @@ pub(crate) struct Worker {
     pub(crate) http1: http1::Limits,
     pub(crate) rng: RefCell<Rng>,
     pub(crate) draining: Cell<bool>,
+    /// The time at the last sweep: good enough for idle timeouts, and reading it costs nothing.
+    pub(crate) coarse_now: Cell<Instant>,
     shared: Arc<Shared>,
     snapshot: RefCell<Rc<LocalSnapshot>>,
     accepting: RefCell<HashMap<SocketAddr, Accepting>>,
@@ -82,6 +84,7 @@ pub(crate) fn run(
         options: shared.options.clone(),
         rng: RefCell::new(Rng::seeded(seed)),
         draining: Cell::new(false),
+        coarse_now: Cell::new(Instant::now()),
         snapshot: RefCell::new(Rc::new(LocalSnapshot::join(
             snapshot,
             None,
@@ -248,6 +251,7 @@ async fn sweep(worker: Rc<Worker>) {
     loop {
         ticks.tick().await;
         let now = Instant::now();
+        worker.coarse_now.set(now);
         for cluster in worker.snapshot().clusters() {
             if !cluster.pool.is_empty() {
                 let members = cluster.shared.members();

@@ -211,7 +211,7 @@ impl Attempt<'_, '_> {
             && may_go_on
             && sides.body.is_complete()
         {
-            picked.pool.keep(connection, Instant::now());
+            picked.pool.keep(connection, self.worker.coarse_now.get());
         }
         Ok(conversation.attempted(sides.body.is_complete()))
     }

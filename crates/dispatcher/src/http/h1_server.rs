@@ -38,7 +38,7 @@ pub(crate) async fn serve(worker: &Worker, io: Io, mut buffer: Buffer, client: &
     let mut timer = Timer::default();
     let close = loop {
         if buffer.is_empty() {
-            let idle_until = Instant::now() + worker.options.limits.idle_timeout;
+            let idle_until = worker.coarse_now.get() + worker.options.limits.idle_timeout;
             match timer.until(Some(idle_until.into()), buffer.fill(&io)).await {
                 Ok(Ok(1..)) => {}
                 _ => break Close::Now,
