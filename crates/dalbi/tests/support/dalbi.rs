@@ -35,10 +35,12 @@ impl Dalbi {
             &admin_text,
             "--bind",
             "127.0.0.1",
-            "--workers",
-            "2",
         ];
-        let process = Process::start(&[&common, arguments].concat());
+        let workers: &[&str] = match arguments.contains(&"--workers") {
+            true => &[],
+            false => &["--workers", "2"],
+        };
+        let process = Process::start(&[&common, workers, arguments].concat());
         let mut listeners = HashMap::new();
         process.stdout_line("`ready`", |line| {
             if let Some((name, url)) = line

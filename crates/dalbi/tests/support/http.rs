@@ -98,7 +98,17 @@ pub async fn try_send(address: SocketAddr, request: Request<Full<Bytes>>) -> Res
 }
 
 /// One request over HTTP/2 by prior knowledge on a connection of its own. The request's `Host` becomes its authority.
-pub async fn send_h2(address: SocketAddr, mut request: Request<Full<Bytes>>) -> Answer {
+pub async fn send_h2(address: SocketAddr, request: Request<Full<Bytes>>) -> Answer {
+    try_send_h2(address, request)
+        .await
+        .unwrap_or_else(|error| panic!("{address}: {error}"))
+}
+
+/// The same, where it may fail.
+pub async fn try_send_h2(
+    address: SocketAddr,
+    mut request: Request<Full<Bytes>>,
+) -> Result<Answer, Error> {
     let host = request
         .headers_mut()
         .remove("host")
@@ -112,9 +122,7 @@ pub async fn send_h2(address: SocketAddr, mut request: Request<Full<Bytes>>) -> 
         tokio::spawn(connection);
         answer(sender.send_request(request).await?).await
     };
-    in_time(sending)
-        .await
-        .unwrap_or_else(|error| panic!("{address}: {error}"))
+    in_time(sending).await
 }
 
 /// What can go wrong on the way.

@@ -37,7 +37,11 @@ pub struct Tally {
 impl Load {
     /// As many clients, each sending the next request when the last is answered, on a connection that it
     /// keeps for as long as the server does. A client whose new connection is refused stops for good.
-    pub fn start(clients: usize, address: SocketAddr, request: fn() -> Request<Full<Bytes>>) -> Self {
+    pub fn start(
+        clients: usize,
+        address: SocketAddr,
+        request: fn() -> Request<Full<Bytes>>,
+    ) -> Self {
         Self::paced(clients, Duration::ZERO, address, request)
     }
 
@@ -75,7 +79,10 @@ impl Load {
     /// Waits until that many more have been answered well.
     pub async fn answered(&self, more: usize) {
         let wanted = self.so_far().good + more;
-        super::until("requests are answered", async || self.so_far().good >= wanted).await;
+        super::until("requests are answered", async || {
+            self.so_far().good >= wanted
+        })
+        .await;
     }
 
     /// Ends when every client has stopped by itself.

@@ -23,11 +23,13 @@
 mod dalbi;
 mod documents;
 mod folder;
+pub mod frames;
 pub mod http;
 mod load;
 pub mod peers;
 mod ports;
 mod process;
+pub mod siege;
 mod upstream;
 pub mod wire;
 

@@ -44,7 +44,10 @@ pub fn python_websockets() -> Option<PathBuf> {
     {
         return Some(path.into());
     }
-    skip("websockets", "DALBI_PEER_PYTHON does not name a Python that has it");
+    skip(
+        "websockets",
+        "DALBI_PEER_PYTHON does not name a Python that has it",
+    );
     None
 }
 
@@ -67,7 +70,7 @@ fn skip(name: &str, reason: impl Display) {
     }
 }
 
-/// Starts a server and returns when it accepts connections at `address`. Its children end with it.
+/// Starts a server and returns when it accepts connections at `address`.
 pub fn serve(program: &Path, arguments: &[impl AsRef<OsStr>], address: SocketAddr) -> Process {
     let mut command = Command::new(program);
     command.args(arguments);
@@ -101,6 +104,13 @@ pub async fn curl(curl: &Path, arguments: &[&str]) -> String {
 
 /// The same, where it may fail.
 pub async fn try_curl(curl: &Path, arguments: &[&str]) -> Output {
-    let always = ["--silent", "--show-error", "--max-time", "30", "--noproxy", "*"];
+    let always = [
+        "--silent",
+        "--show-error",
+        "--max-time",
+        "30",
+        "--noproxy",
+        "*",
+    ];
     run(curl, &[&always, arguments].concat()).await
 }

@@ -3,14 +3,13 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
-use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::PATIENCE;
 
@@ -38,14 +37,13 @@ impl Process {
         Self::spawn(command)
     }
 
-    /// Starts any program in a process group of its own, so that its children end with it.
+    /// Starts any program. It must not start further ones: only itself is ended with this value.
     pub fn spawn(mut process: Command) -> Self {
         let arguments = process.get_args().map(|argument| argument.display());
         let program = process.get_program().display();
         let arguments: Vec<_> = arguments.map(|argument| argument.to_string()).collect();
         let command = format!("{program} {}", arguments.join(" "));
         let mut child = process
-            .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -152,6 +150,12 @@ impl Process {
             .unwrap_or_else(|error| panic!("{}: {error}", self.command))
     }
 
+    /// Ends it at once, in the middle of whatever it does.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// SIGTERM, then [`Self::wait`].
     pub fn terminate(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);
@@ -166,8 +170,8 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Fails only if all have ended already.
-        let _ended = kill_process_group(self.pid(), Signal::KILL);
+        // Fails only if it has ended already.
+        let _ended = self.child.kill();
         let _status = self.child.wait();
         if thread::panicking() {
             eprintln!("standard error of {}:\n{}", self.command, self.stderr());

@@ -235,7 +235,7 @@ impl WireUpstream {
 
     /// Answers every request, whatever it is, with these bytes.
     pub async fn answering(bytes: &'static str) -> Self {
-        Self::start(async move |_, mut wire: Wire| {
+        Self::start(move |_, mut wire: Wire| async move {
             while let Some(head) = wire.head().await {
                 wire.body(&head).await;
                 wire.send(bytes).await;
