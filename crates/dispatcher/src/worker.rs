@@ -27,6 +27,9 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// After a failed `accept`, as when the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// How often the log says that connections are refused.
+const REFUSALS_TOLD: Duration = Duration::from_secs(1);
+
 /// What all workers of a process share.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -205,6 +208,7 @@ struct Accepting {
 /// Accepts until told to stop. Closing a socket resets the connections that wait in its queue, so the last
 /// ones are taken first.
 async fn accept(worker: Rc<Worker>, socket: TcpListener, address: SocketAddr, stop: Rc<Notify>) {
+    let mut told: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
             biased;
@@ -224,7 +228,11 @@ async fn accept(worker: Rc<Worker>, socket: TcpListener, address: SocketAddr, st
         };
         let limit = worker.options.limits.max_connections;
         let Some(place) = Place::take(&worker.shared.connections, limit) else {
-            tracing::warn!(%peer, limit, "connection refused: --max-connections is reached");
+            // Clients without end must not fill the log as well.
+            if told.is_none_or(|told| told.elapsed() >= REFUSALS_TOLD) {
+                tracing::warn!(%peer, limit, "connections are refused: --max-connections is reached");
+                told = Some(Instant::now());
+            }
             continue;
         };
         worker.connections.set(worker.connections.get() + 1);

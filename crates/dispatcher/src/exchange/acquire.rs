@@ -88,12 +88,9 @@ async fn open_h2(
     limits: &Limits,
 ) -> Result<H2Connection, AcquireError> {
     let io = open(cluster, target).await?;
-    let max_requests = cluster
-        .shared
-        .config
-        .connection_pool
-        .max_requests_per_connection;
-    let connection = H2Connection::open(io, place, max_requests, limits)
+    let config = &cluster.shared.config.connection_pool;
+    let max_requests = config.max_requests_per_connection;
+    let connection = H2Connection::open(io, place, max_requests, config.connect_timeout, limits)
         .await
         .map_err(|error| AcquireError::Handshake(target.clone(), error))?;
     pool.share(connection.clone());

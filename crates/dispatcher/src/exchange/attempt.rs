@@ -391,11 +391,7 @@ impl Attempt<'_, '_> {
                 // What came is passed on: a connection that ends without a byte of an answer looks to a
                 // client like one that had idled, and it may send even a POST again.
                 let passed_on = sink.flush();
-                drop(
-                    upload
-                        .alongside(self.watch, None, timer, passed_on)
-                        .await,
-                );
+                drop(upload.alongside(self.watch, None, timer, passed_on).await);
                 (Flags::UPSTREAM_TERMINATION, Outcome::Reset)
             }
             Ok(Err(TransferError::Sink)) | Err(Stop::Client) => {

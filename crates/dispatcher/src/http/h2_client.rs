@@ -5,11 +5,11 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use h2::SendStream;
 use h2::client::{ResponseFuture, SendRequest};
+use h2::{Reason, SendStream};
 use http::Request;
 
 use super::body::{BodyError, BodySource, Part};
@@ -41,6 +41,8 @@ struct State {
     requests: Cell<u32>,
     max_requests: u32,
     max_headers: usize,
+    /// How long a request waits for the endpoint to take another stream.
+    patience: Duration,
     closed: Cell<bool>,
     idle_since: Cell<Instant>,
     credit: Rc<Credit>,
@@ -48,11 +50,13 @@ struct State {
 
 impl H2Connection {
     /// Shakes hands and keeps the connection going in a task of its own.
-    /// `max_requests` is how many requests it carries before it is left to end; 0 is no limit.
+    /// `max_requests` is how many requests it carries before it is left to end; 0 is no limit. `patience`:
+    /// see [`State`].
     pub(crate) async fn open(
         io: Io,
         place: Place,
         max_requests: u32,
+        patience: Duration,
         limits: &Limits,
     ) -> Result<Self, h2::Error> {
         let credit = Rc::new(Credit::new(Instant::now()));
@@ -68,6 +72,7 @@ impl H2Connection {
             requests: Cell::new(0),
             max_requests,
             max_headers: limits.max_headers,
+            patience,
             closed: Cell::new(false),
             idle_since: Cell::new(Instant::now()),
             credit,
@@ -77,7 +82,7 @@ impl H2Connection {
             let _place = place;
             let ended = poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
                 Poll::Pending if task_state.credit.is_spent() => {
-                    Poll::Ready(Err(h2::Reason::ENHANCE_YOUR_CALM.into()))
+                    Poll::Ready(Err(Reason::ENHANCE_YOUR_CALM.into()))
                 }
                 polled => polled,
             });
@@ -115,8 +120,11 @@ impl H2Connection {
     ) -> Result<(SendStream<Bytes>, H2ResponseSource), h2::Error> {
         let guard = StreamGuard::new(self.state.clone());
         let mut sender = self.sender.clone();
-        poll_fn(|cx| sender.poll_ready(cx))
+        // There was room a moment ago; an endpoint that has taken it back may never give it again.
+        let ready = poll_fn(|cx| sender.poll_ready(cx));
+        tokio::time::timeout(self.state.patience, ready)
             .await
+            .unwrap_or(Err(Reason::REFUSED_STREAM.into()))
             .inspect_err(|_| self.state.closed.set(true))?;
         let (response, stream) = sender.send_request(request, ends)?;
         let source = H2ResponseSource {

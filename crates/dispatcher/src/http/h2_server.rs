@@ -222,7 +222,12 @@ async fn stream(
         unless_reset(exchange, &respond, &stream).await
     };
     match ended {
-        Some(Ok(End::Complete { .. })) => credit.request_done(),
+        Some(Ok(End::Complete { .. })) => {
+            // Refusing nonsense is no work that a client wanted.
+            if !record.flags.contains(Flags::DOWNSTREAM_PROTOCOL_ERROR) {
+                credit.request_done();
+            }
+        }
         Some(Ok(End::Aborted | End::Switched(_))) => {
             reset(&respond, &stream, Reason::INTERNAL_ERROR);
         }
