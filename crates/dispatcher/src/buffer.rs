@@ -76,7 +76,12 @@ impl Buffer {
         std::future::poll_fn(|cx| self.poll_fill(io, cx)).await
     }
 
-    fn poll_fill(&mut self, io: &RefCell<Io>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    /// See [`Self::fill`].
+    pub(crate) fn poll_fill(
+        &mut self,
+        io: &RefCell<Io>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
         if self.bytes.capacity() == 0 {
             self.bytes = take();
         }

@@ -24,6 +24,10 @@ use crate::telemetry::record::Line;
 /// How often idle pooled connections are looked at.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How long an idle client connection outlives the beginning of a drain. A busy keep-alive client sends its
+/// next request, and is told to go, well within it; nobody should wait longer for a client that may never.
+const DRAIN_IDLE: Duration = Duration::from_secs(5);
+
 /// After a failed `accept`, as when the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -60,6 +64,9 @@ pub(crate) struct Worker {
     pub(crate) http1: http1::Limits,
     pub(crate) rng: RefCell<Rng>,
     pub(crate) draining: Cell<bool>,
+    /// While draining: when client connections that carry no request are closed. Until then a client that
+    /// sends one is told to go by its answer.
+    pub(crate) drain_idle_until: Cell<Option<Instant>>,
     /// The time at the last sweep: good enough for idle timeouts, and reading it costs nothing.
     pub(crate) coarse_now: Cell<Instant>,
     shared: Arc<Shared>,
@@ -87,6 +94,7 @@ pub(crate) fn run(
         options: shared.options.clone(),
         rng: RefCell::new(Rng::seeded(seed)),
         draining: Cell::new(false),
+        drain_idle_until: Cell::new(None),
         coarse_now: Cell::new(Instant::now()),
         snapshot: RefCell::new(Rc::new(LocalSnapshot::join(
             snapshot,
@@ -116,6 +124,8 @@ pub(crate) fn run(
             }
         }
         worker.draining.set(true);
+        let idle = DRAIN_IDLE.min(worker.options.limits.drain_timeout);
+        worker.drain_idle_until.set(Some(Instant::now() + idle));
         worker.drain.notify_waiters();
         for (_, accepting) in worker.accepting.take() {
             accepting.stop.notify_one();

@@ -1,6 +1,9 @@
 //! HTTP/1.1 towards clients.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
@@ -36,12 +39,25 @@ const LINGER: Duration = Duration::from_secs(1);
 pub(crate) async fn serve(worker: &Worker, io: Io, mut buffer: Buffer, client: &Client) {
     let io = RefCell::new(io);
     let mut timer = Timer::default();
+    let mut drain = pin!(worker.drained());
+    let mut watches_drain = false;
     let close = loop {
         if buffer.is_empty() {
             let idle_until = worker.coarse_now.get() + worker.options.limits.idle_timeout;
-            match timer.until(Some(idle_until.into()), buffer.fill(&io)).await {
-                Ok(Ok(1..)) => {}
-                _ => break Close::Now,
+            let begun = poll_fn(|cx| {
+                // Registered once: from then on, a drain wakes this task.
+                if !watches_drain {
+                    watches_drain = true;
+                    let _: Poll<()> = drain.as_mut().poll(cx);
+                }
+                if let Poll::Ready(read) = buffer.poll_fill(&io, cx) {
+                    return Poll::Ready(matches!(read, Ok(1..)));
+                }
+                let until = worker.drain_idle_until.get().unwrap_or(idle_until);
+                timer.poll_expired(until.into(), cx).map(|_| false)
+            });
+            if !begun.await {
+                break Close::Now;
             }
         }
         match request(worker, &io, &mut buffer, client, &mut timer).await {
