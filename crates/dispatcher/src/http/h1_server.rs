@@ -46,9 +46,8 @@ pub(crate) async fn serve(worker: &Worker, io: Io, mut buffer: Buffer, client: &
             let idle_until = worker.coarse_now.get() + worker.options.limits.idle_timeout;
             let begun = poll_fn(|cx| {
                 // Registered once: from then on, a drain wakes this task.
-                if !watches_drain {
-                    watches_drain = true;
-                    let _: Poll<()> = drain.as_mut().poll(cx);
+                if !watches_drain && !worker.draining.get() {
+                    watches_drain = drain.as_mut().poll(cx).is_pending();
                 }
                 if let Poll::Ready(read) = buffer.poll_fill(&io, cx) {
                     return Poll::Ready(matches!(read, Ok(1..)));
