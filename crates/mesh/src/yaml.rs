@@ -4,6 +4,7 @@
 //! doesn't hide the others' errors. JSON goes the same way, being YAML. Everything a document can blow up is
 //! bounded: size, depth, and what aliases may copy.
 
+mod block;
 mod tree;
 
 use std::borrow::Cow;
@@ -19,6 +20,9 @@ const MAX_FILE_BYTES: usize = 64 << 20;
 const MAX_DEPTH: usize = 64;
 /// Nodes that anchors and aliases may copy in one document, against "billion laughs".
 const MAX_COPIED_NODES: usize = 100_000;
+
+/// Up to so many keys are compared with each other, which takes less than a set of them.
+const FEW_KEYS: usize = 16;
 
 /// Why a document could not be read, or not wholly.
 #[derive(Debug, Clone)]
@@ -98,6 +102,17 @@ pub(crate) fn documents(text: &str) -> Vec<Parsed<'_>> {
         .collect()
 }
 
+/// Every document in a part of a file.
+fn parse(text: &str, first_line: u32) -> Vec<Parsed<'_>> {
+    match block::read(text, first_line) {
+        Some(root) => vec![Parsed {
+            root: Some(root),
+            errors: Vec::new(),
+        }],
+        None => parse_fully(text, first_line),
+    }
+}
+
 /// Cuts at lines that begin with `---`, which can't be anything else in YAML. Comments and directives before one
 /// stay with what follows.
 fn chunks(text: &str) -> Vec<(u32, &str)> {
@@ -111,11 +126,13 @@ fn chunks(text: &str) -> Vec<(u32, &str)> {
             found.push((start_line, &text[start..offset]));
             (start, start_line, has_content) = (offset, line_number, false);
         }
-        let content = if separator { &line[3..] } else { line };
-        let content = content.trim();
-        has_content |= !(content.is_empty()
-            || content.starts_with('#')
-            || (content.starts_with('%') && !separator));
+        if !has_content {
+            let content = if separator { &line[3..] } else { line };
+            let content = content.trim();
+            has_content = !(content.is_empty()
+                || content.starts_with('#')
+                || (content.starts_with('%') && !separator));
+        }
         offset += line.len();
     }
     if has_content {
@@ -124,7 +141,8 @@ fn chunks(text: &str) -> Vec<(u32, &str)> {
     found
 }
 
-fn parse(text: &str, first_line: u32) -> Vec<Parsed<'_>> {
+/// The same by the full parser, for everything that YAML has.
+fn parse_fully(text: &str, first_line: u32) -> Vec<Parsed<'_>> {
     let mut parser = Parser::new_from_str(text);
     let mut documents = Vec::new();
     let mut builder = Builder::new(first_line);
@@ -190,8 +208,16 @@ enum Content<'t> {
     Sequence(Vec<Node<'t>>),
     Mapping {
         entries: Vec<Entry<'t>>,
-        key: Option<(Cow<'t, str>, Place)>,
+        key: Option<Key<'t>>,
     },
+}
+
+/// A key whose value has not come yet.
+struct Key<'t> {
+    text: Cow<'t, str>,
+    place: Place,
+    /// Behind its last character.
+    end: Place,
 }
 
 /// The document can't be read further; the error is in the builder.
@@ -263,9 +289,12 @@ impl<'t> Builder<'t> {
                 span,
             ),
             Event::SequenceEnd | Event::MappingEnd => {
-                let Some(open) = self.open.pop() else {
+                let Some(mut open) = self.open.pop() else {
                     return Ok(());
                 };
+                if let Some(place) = self.below_its_key(&open) {
+                    open.place = place;
+                }
                 let value = match open.content {
                     Content::Sequence(items) => Value::Sequence(items),
                     Content::Mapping { entries, .. } => {
@@ -303,7 +332,8 @@ impl<'t> Builder<'t> {
         Ok(())
     }
 
-    fn add(&mut self, node: Node<'t>, span: Span) -> Result<(), Stop> {
+    fn add(&mut self, mut node: Node<'t>, span: Span) -> Result<(), Stop> {
+        let end = self.place(span.end);
         match self.open.last_mut() {
             None => self.root = Some(node),
             Some(Open {
@@ -314,20 +344,32 @@ impl<'t> Builder<'t> {
                 content: Content::Mapping { entries, key },
                 ..
             }) => match key.take() {
-                Some((key, key_place)) => entries.push(Entry {
-                    key,
-                    key_place,
-                    value: node,
-                }),
-                None => match node.value {
-                    Value::Plain(text) | Value::Text(text) => *key = Some((text, node.place)),
-                    Value::Null => *key = Some((Cow::Borrowed("null"), node.place)),
-                    Value::Sequence(_) | Value::Mapping(_) => {
-                        return Err(
-                            self.fail(span.start, "a list or an object can't be a key".to_owned())
-                        );
+                Some(key) => {
+                    // The parser puts what is not there somewhere behind the key.
+                    if node.value == Value::Null && span.is_empty() {
+                        node.place = key.end;
                     }
-                },
+                    entries.push(Entry {
+                        key: key.text,
+                        key_place: key.place,
+                        value: node,
+                    });
+                }
+                None => {
+                    let text = match node.value {
+                        Value::Plain(text) | Value::Text(text) => text,
+                        Value::Null => Cow::Borrowed("null"),
+                        Value::Sequence(_) | Value::Mapping(_) => {
+                            let message = "a list or an object can't be a key".to_owned();
+                            return Err(self.fail(span.start, message));
+                        }
+                    };
+                    *key = Some(Key {
+                        text,
+                        place: node.place,
+                        end,
+                    });
+                }
             },
         }
         Ok(())
@@ -350,6 +392,21 @@ impl<'t> Builder<'t> {
             ));
         }
         Ok(())
+    }
+
+    /// Where a sequence begins whose items stand right below its key. The parser says it where its first item is,
+    /// which would give both the same path.
+    fn below_its_key(&self, open: &Open<'t>) -> Option<Place> {
+        let Content::Sequence(items) = &open.content else {
+            return None;
+        };
+        let Content::Mapping { key: Some(key), .. } = &self.open.last()?.content else {
+            return None;
+        };
+        (items.first()?.place == open.place).then_some(Place {
+            column: key.place.column,
+            ..open.place
+        })
     }
 
     /// `[2001:db8::]` is to YAML 1.2 a list with an object whose key is `2001:db8:`. Kubernetes' parser reads the
@@ -379,14 +436,26 @@ impl<'t> Builder<'t> {
 
     /// Takes in merge keys (`<<`) and refuses keys that are there twice.
     fn mapping(&mut self, entries: Vec<Entry<'t>>) -> Vec<Entry<'t>> {
-        let mut seen = BTreeSet::new();
         let mut twice = Vec::new();
-        for entry in &entries {
-            if !seen.insert(&*entry.key) {
-                twice.push(SyntaxError {
-                    place: entry.key_place,
-                    message: format!("key `{}` is there twice in the same object", entry.key),
-                });
+        let mut refuse = |entry: &Entry<'_>| {
+            twice.push(SyntaxError {
+                place: entry.key_place,
+                message: format!("key `{}` is there twice in the same object", entry.key),
+            });
+        };
+        if entries.len() <= FEW_KEYS {
+            for (position, entry) in entries.iter().enumerate() {
+                let before = &entries[..position];
+                if before.iter().any(|earlier| earlier.key == entry.key) {
+                    refuse(entry);
+                }
+            }
+        } else {
+            let mut seen = BTreeSet::new();
+            for entry in &entries {
+                if !seen.insert(&*entry.key) {
+                    refuse(entry);
+                }
             }
         }
         self.errors.append(&mut twice);

@@ -10,13 +10,13 @@ pub(crate) struct Place {
 }
 
 /// A value and where it begins.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Node<'t> {
     pub(crate) place: Place,
     pub(crate) value: Value<'t>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Value<'t> {
     Null,
     /// A scalar without quotes: may be a number or a boolean.
@@ -27,7 +27,7 @@ pub(crate) enum Value<'t> {
     Mapping(Vec<Entry<'t>>),
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry<'t> {
     pub(crate) key: Cow<'t, str>,
     pub(crate) key_place: Place,

@@ -6,6 +6,7 @@
 )]
 
 mod conformance;
+mod folder;
 mod gateways;
 mod golden;
 mod properties;
