@@ -85,10 +85,23 @@ pub(crate) fn run() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // Standard error may be closed as well; the exit code still tells.
-            let _told = writeln!(io::stderr(), "error: {error:#}");
+            let _told = writeln!(io::stderr(), "error: {}", story(&error));
             ExitCode::from(if error.is::<UsageError>() { 2 } else { 3 })
         }
     }
+}
+
+/// The error and its causes on one line, but for those that the error before already quotes.
+fn story(error: &anyhow::Error) -> String {
+    let mut story = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if story.is_empty() {
+            story = cause;
+        } else if !story.contains(&cause) {
+            story = format!("{story}: {cause}");
+        }
+    }
+    story
 }
 
 /// `dalbi … | head` is no failure.
@@ -101,6 +114,19 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_cause_is_told_twice() {
+        let taken = || anyhow::anyhow!("address in use");
+        assert_eq!(
+            story(&taken().context("listen on :1")),
+            "listen on :1: address in use"
+        );
+        assert_eq!(
+            story(&taken().context("listen on :1: address in use; free it")),
+            "listen on :1: address in use; free it"
+        );
+    }
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -8,7 +8,7 @@ mod watch;
 
 use std::path::Path;
 
-use mesh::{Diagnostic, Loaded, Mesh, Severity, SourceFile, Summary};
+use mesh::{Diagnostic, ListenerKind, Loaded, Mesh, Severity, SourceFile, Summary};
 
 pub(crate) use folder::{Contents, FolderError, read};
 pub(crate) use proxy::{Proxy, Target};
@@ -47,6 +47,27 @@ impl Documents {
             mesh: mesh.filter(|_| readable),
             diagnostics,
             summary,
+        }
+    }
+
+    /// Why nobody is let in although nothing is wrong. That is allowed, as documents may come later, but
+    /// seldom meant. `None` when the mesh has been taken out.
+    pub(crate) fn absence(&self, options: &mesh::Options) -> Option<&'static str> {
+        let listeners = &self.mesh.as_ref()?.listeners;
+        let has_gateway = self.summary.loaded.contains_key("Gateway");
+        let serves_gateway = || {
+            listeners
+                .iter()
+                .any(|listener| listener.kind == ListenerKind::Gateway)
+        };
+        if self.files.is_empty() {
+            Some("there is no *.yaml, *.yml or *.json file here, so nothing is served")
+        } else if options.labels.is_some() && has_gateway && !serves_gateway() {
+            Some("no Gateway has a selector that fits --labels, so none is served")
+        } else if listeners.is_empty() {
+            Some("these documents open no port: they have no Gateway that is served and no service")
+        } else {
+            None
         }
     }
 

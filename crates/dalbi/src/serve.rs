@@ -41,9 +41,9 @@ pub(crate) async fn drain(dispatcher: Dispatcher, signals: &mut Signals) -> anyh
     tokio::select! {
         cut_off = drained => match cut_off? {
             0 => tracing::info!("drained"),
-            cut_off => tracing::warn!(cut_off, "connections were still busy at the drain timeout"),
+            cut_off => tracing::warn!(cut_off, "connections were still open at the drain timeout"),
         },
-        () = signals.stopped() => tracing::warn!("stopped without waiting"),
+        () = signals.stopped_again() => tracing::warn!("stopped without waiting"),
     }
     Ok(())
 }

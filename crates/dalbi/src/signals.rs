@@ -1,8 +1,12 @@
 //! Signals that a command listens to.
 
 use std::io;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// `timeout` and others signal a process and then its group: what comes so soon after is the same wish.
+const ECHO: Duration = Duration::from_millis(100);
 
 /// What the outside wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,5 +62,13 @@ impl Signals {
     /// The next one that means the end.
     pub(crate) async fn stopped(&mut self) {
         while self.next().await != Request::Stop {}
+    }
+
+    /// After one that means the end: a further one that is meant.
+    pub(crate) async fn stopped_again(&mut self) {
+        let echo_end = tokio::time::Instant::now() + ECHO;
+        while tokio::time::Instant::now() < echo_end {
+            self.stopped().await;
+        }
     }
 }

@@ -37,12 +37,16 @@ pub(crate) struct Arguments {
 
 /// Loads the folder and writes what was found to standard output.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
-    let documents = Documents::load(&arguments.folder, &arguments.load.to_mesh())?;
+    let options = arguments.load.to_mesh();
+    let documents = Documents::load(&arguments.folder, &options)?;
     let stdout = io::stdout();
     let style = Style::of(&stdout);
     let mut out = io::BufWriter::new(stdout.lock());
     report::write(&documents, arguments.output, &mut out, style)?;
     out.flush()?;
+    if let Some(absence) = documents.absence(&options) {
+        writeln!(io::stderr(), "warning: {absence}")?;
+    }
     let warnings_count = arguments.strict && documents.count(Severity::Warning) > 0;
     if documents.mesh.is_none() || warnings_count {
         Ok(Verdict::Findings)

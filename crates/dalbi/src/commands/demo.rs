@@ -22,8 +22,8 @@ Examples:
   dalbi demo --duration 10s --rate 2000
   dalbi demo --duration 10s --json | jq .p99_ms
 
-Six servers are started in this process, no two kinds alike: fast ones, an old one, a slow one, a small one
-and one that fails. Requests are sent whether or not earlier ones were answered, and their latency counts
+Six servers are started in this process, no two kinds alike: fast ones, an old one, a slow one, a small one \
+and one that fails. Requests are sent whether or not earlier ones were answered, and their latency counts \
 from when they were due. Everything runs on free ports of 127.0.0.1. Ctrl-C ends it with a summary.";
 
 /// `dalbi demo`

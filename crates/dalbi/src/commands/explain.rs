@@ -14,7 +14,7 @@ use crate::report::{self, Style};
 const EXAMPLES: &str = "\
 Examples:
   dalbi explain examples/bookinfo GET http://bookinfo.example/productpage
-  dalbi explain examples/bookinfo GET http://reviews:9080/reviews/1 -H 'end-user: jason' --listener mesh
+  dalbi explain examples/bookinfo GET http://reviews:9080/ -H 'end-user: jason' --listener mesh
   dalbi explain manifests/ POST https://shop.example/cart --output json";
 
 /// `dalbi explain`

@@ -20,9 +20,9 @@ const EXAMPLES: &str = "\
 Examples:
   dalbi run examples/hello
   dalbi run manifests/ --labels istio=ingressgateway --access-log json
-  dalbi run manifests/ --port-offset 8000 --bind 127.0.0.1     port 80 is served on 127.0.0.1:8080
+  dalbi run manifests/ --port-offset 8000 --bind 127.0.0.1    port 80 becomes 8080
 
-The folder is watched: a change is loaded as soon as it is written, and on SIGHUP. Documents with errors
+The folder is watched: a change is loaded as soon as it is written, and on SIGHUP. Documents with errors \
 change nothing. SIGTERM and SIGINT let requests in flight end first; a second one does not wait.
 
 Exit code 0: stopped by a signal; 1: the documents have errors; 3: for example a port that is taken.";
@@ -64,6 +64,9 @@ async fn serve(arguments: &Arguments) -> anyhow::Result<Verdict> {
     let options = arguments.load.to_mesh();
     let mut documents = Documents::from_contents(watch.read()?, &options);
     tell(&documents)?;
+    if let Some(absence) = documents.absence(&options) {
+        writeln!(io::stderr(), "warning: {absence}")?;
+    }
     let Some(mesh) = documents.mesh.take() else {
         return Ok(Verdict::Findings);
     };

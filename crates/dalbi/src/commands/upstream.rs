@@ -32,7 +32,7 @@ A request can ask for more, in its query or (as gRPC has none) in an `x-upstream
   abort=1KiB        break the connection after this much of the answer's body
   grpc-status=14    end a gRPC call with this status
 
-GET /healthz says 200, or 503 after `POST /healthz?healthy=false`. WebSocket messages and gRPC
+GET /healthz says 200, or 503 after `POST /healthz?healthy=false`. WebSocket messages and gRPC \
 messages come back as they are. Every answer has `x-upstream-name` and `x-upstream-port`.";
 
 /// `dalbi upstream`
@@ -136,11 +136,9 @@ async fn serve(arguments: &Arguments) -> anyhow::Result<()> {
     let upstream = Arc::new(Upstream::new(arguments.behaviour()));
     let mut listeners = Vec::new();
     for &address in &arguments.listen {
-        listeners.push(
-            Listener::bind(address)
-                .await
-                .with_context(|| format!("listen on {address}"))?,
-        );
+        listeners.push(Listener::bind(address).await.with_context(|| {
+            format!("listen on {address} (port 0 with --listen takes a free one)")
+        })?);
     }
     let mut stdout = io::stdout();
     for listener in listeners {

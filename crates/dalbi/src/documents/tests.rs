@@ -6,7 +6,7 @@ use std::path::Path;
 
 use std::time::Duration;
 
-use super::{FolderError, FolderWatch, read};
+use super::{Contents, Documents, FolderError, FolderWatch, read};
 
 fn write(path: &Path, text: &str) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -36,6 +36,33 @@ fn documents_are_found_in_order_and_hidden_names_skipped() {
         write(&folder.path().join(name), "");
     }
     assert_eq!(names(folder.path()), ["a.yml", "b.yaml", "sub/c.json"]);
+}
+
+#[test]
+fn documents_that_let_nobody_in_are_noticed() {
+    const GATEWAY: &str = "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: { name: a }\n\
+        spec: { selector: { istio: a }, servers: [{ port: { number: 80, name: a, protocol: HTTP }, hosts: ['*'] }] }\n";
+    let absence = |texts: &[&str], label: Option<&str>| {
+        let files = texts.iter().map(|text| mesh::SourceFile {
+            path: "a.yaml".into(),
+            text: (*text).to_owned(),
+        });
+        let contents = Contents {
+            files: files.collect(),
+            problems: Vec::new(),
+        };
+        let options = mesh::Options {
+            labels: label.map(|label| [("istio".to_owned(), label.to_owned())].into()),
+            ..mesh::Options::default()
+        };
+        Documents::from_contents(contents, &options).absence(&options)
+    };
+    assert_eq!(absence(&[GATEWAY], None), None);
+    assert_eq!(absence(&[GATEWAY], Some("a")), None);
+    assert!(absence(&[GATEWAY], Some("b")).unwrap().contains("--labels"));
+    assert!(absence(&[], None).unwrap().contains("*.yaml"));
+    let job = "apiVersion: batch/v1\nkind: Job\nmetadata: { name: a }\n";
+    assert!(absence(&[job], None).unwrap().contains("no port"));
 }
 
 #[test]
