@@ -1,11 +1,11 @@
 #!/bin/sh
 # Stands in for the shop's six servers. Ctrl-C ends them all.
 #
-#   examples/bookinfo/upstreams.sh               uses the `dalbi` on the PATH
-#   DALBI=target/release/dalbi examples/bookinfo/upstreams.sh
+# Runs the `dalbi` that is named by DALBI, is on the PATH, or was built here with --release.
 set -eu
 
-dalbi=${DALBI:-dalbi}
+built=$(dirname "$0")/../../target/release/dalbi
+dalbi=${DALBI:-$(command -v dalbi || echo "$built")}
 pids=
 stop() {
     trap - EXIT INT TERM
