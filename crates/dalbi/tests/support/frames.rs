@@ -1,7 +1,10 @@
 //! HTTP/2 by hand: any frames, in any order.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::wire::Wire;
 
 /// The client's side opens with this.
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -150,5 +153,65 @@ impl Counts {
     /// So many of this type.
     pub fn of(&self, kind: u8) -> usize {
         self.0[usize::from(kind)].load(Ordering::Relaxed)
+    }
+}
+
+/// An HTTP/2 connection by hand, one end of it.
+pub struct FrameWire {
+    wire: Wire,
+}
+
+impl FrameWire {
+    /// Connects as a client and sends the preface, SETTINGS and `opening`.
+    pub async fn connect(address: SocketAddr, opening: &[u8]) -> Self {
+        let mut wire = Wire::connect(address).await;
+        let settings = frame(SETTINGS, 0, 0, &[]);
+        wire.send([PREFACE, &settings, opening].concat()).await;
+        Self { wire }
+    }
+
+    /// Plays the endpoint on a connection that was accepted: reads the preface and sends `opening`, which
+    /// begins with SETTINGS.
+    pub async fn accept(mut wire: Wire, opening: &[u8]) -> Self {
+        assert_eq!(wire.bytes(PREFACE.len()).await, PREFACE);
+        wire.send(opening).await;
+        Self { wire }
+    }
+
+    /// Sends frames; the peer may have gone.
+    pub async fn send(&mut self, frames: impl AsRef<[u8]>) -> bool {
+        self.wire.send(frames).await
+    }
+
+    /// The next frame; `None` at the connection's end.
+    pub async fn next(&mut self) -> Option<(Header, Vec<u8>)> {
+        let head = self.wire.bytes(9).await;
+        if head.len() < 9 {
+            return None;
+        }
+        let header = Header::parse(&head);
+        let payload = self.wire.bytes(header.length).await;
+        (payload.len() == header.length).then_some((header, payload))
+    }
+
+    /// The next frame of this type, past others; `None` at the connection's end.
+    pub async fn next_of(&mut self, kind: u8) -> Option<(Header, Vec<u8>)> {
+        loop {
+            let (header, payload) = self.next().await?;
+            if header.kind == kind {
+                return Some((header, payload));
+            }
+        }
+    }
+
+    /// Reads until the connection ends; returns the reason of a GOAWAY, if one came.
+    pub async fn end(&mut self) -> Option<u32> {
+        let mut reason = None;
+        while let Some((header, payload)) = self.next().await {
+            if header.kind == GOAWAY {
+                reason = Some(u32::from_be_bytes(payload[4..8].try_into().unwrap()));
+            }
+        }
+        reason
     }
 }

@@ -17,6 +17,7 @@ use super::wire::in_time;
 /// Requests on their way.
 pub struct Load {
     clients: JoinSet<()>,
+    size: usize,
     stop: Arc<AtomicBool>,
     tally: Arc<Mutex<Tally>>,
 }
@@ -66,9 +67,15 @@ impl Load {
         }
         Self {
             clients: set,
+            size: clients,
             stop,
             tally,
         }
+    }
+
+    /// How many clients there were at the start.
+    pub fn clients(&self) -> usize {
+        self.size
     }
 
     /// How they have fared so far.

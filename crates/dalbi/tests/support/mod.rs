@@ -20,6 +20,7 @@
     reason = "every test binary uses a part of it"
 )]
 
+mod certificates;
 mod dalbi;
 mod documents;
 mod folder;
@@ -29,16 +30,19 @@ mod load;
 pub mod peers;
 mod ports;
 mod process;
+mod servers;
 pub mod siege;
 mod upstream;
 pub mod wire;
 
+pub use certificates::Authority;
 pub use dalbi::Dalbi;
 pub use documents::Site;
 pub use folder::{Folder, example};
 pub use load::{Load, Tally};
 pub use ports::{free_offset, free_port};
 pub use process::{Process, run_to_end};
+pub use servers::WebServer;
 pub use upstream::Upstream;
 
 use std::time::Duration;

@@ -144,6 +144,12 @@ impl Siege {
         self.upstream.clone()
     }
 
+    /// Tells at any time how many descriptors the process has open.
+    pub fn descriptors(&self) -> impl Fn() -> usize + use<> {
+        let process = self.process.pid().as_raw_nonzero();
+        move || fs::read_dir(format!("/proc/{process}/fd")).unwrap().count()
+    }
+
     /// Lets `attack` run and ends the siege: it cost little, and nobody else noticed.
     pub async fn during<T>(self, what: &str, attack: impl Future<Output = T>) -> T {
         let before = self.used();
