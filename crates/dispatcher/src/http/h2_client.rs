@@ -14,6 +14,7 @@ use http::Request;
 
 use super::body::{BodyError, BodySource, Part};
 use super::h2_body::H2Source;
+use super::h2_gather::Gather;
 use super::h2_guard::Credit;
 use super::h2_transport::H2Transport;
 use super::upstream::{HeadError, ResponseSource};
@@ -60,13 +61,15 @@ impl H2Connection {
         limits: &Limits,
     ) -> Result<Self, h2::Error> {
         let credit = Rc::new(Credit::new(Instant::now()));
+        let gather = Rc::new(Gather::new(io));
         let (sender, mut connection) = h2::client::Builder::new()
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX))
             .enable_push(false)
-            .handshake(H2Transport::to_endpoint(io, credit.clone()))
+            .handshake(H2Transport::to_endpoint(gather.clone(), credit.clone()))
             .await?;
+        gather.set_driven(true);
         let state = Rc::new(State {
             streams: Cell::new(0),
             requests: Cell::new(0),
@@ -84,6 +87,13 @@ impl H2Connection {
                 Poll::Pending if task_state.credit.is_spent() => {
                     Poll::Ready(Err(Reason::ENHANCE_YOUR_CALM.into()))
                 }
+                Poll::Pending => match gather.poll_send(cx) {
+                    Poll::Ready(Err(error)) => {
+                        tracing::debug!(%error, "http/2 endpoint can't be written to");
+                        Poll::Ready(Ok(()))
+                    }
+                    _ => Poll::Pending,
+                },
                 polled => polled,
             });
             if let Err(error) = ended.await {

@@ -15,6 +15,7 @@ use http::{Request, Response, StatusCode};
 use super::body::{BodyError, BodySink, Trailers};
 use super::h1_server::listener_gone;
 use super::h2_body::{H2Sink, H2Source};
+use super::h2_gather::Gather;
 use super::h2_guard::Credit;
 use super::h2_transport::H2Transport;
 use super::view::{Http2Request, ResponseView};
@@ -52,11 +53,14 @@ pub(crate) async fn serve(worker: &Rc<Worker>, io: Io, read: Vec<u8>, client: Rc
         .max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX))
         .max_send_buffer_size(SEND_BUFFER);
     let credit = Rc::new(Credit::new(Instant::now()));
-    let handshake = builder.handshake(H2Transport::from_client(io, read, credit.clone()));
+    let gather = Rc::new(Gather::new(io));
+    let transport = H2Transport::from_client(gather.clone(), read, credit.clone());
+    let handshake = builder.handshake(transport);
     let Ok(Ok(mut connection)) = tokio::time::timeout(limits.header_timeout, handshake).await
     else {
         return;
     };
+    gather.set_driven(true);
     let activity = Rc::new(Activity {
         streams: Cell::new(0),
         last: Cell::new(Instant::now()),
@@ -88,6 +92,10 @@ pub(crate) async fn serve(worker: &Rc<Worker>, io: Io, read: Vec<u8>, client: Rc
                 return Poll::Ready(Some(Err(Reason::ENHANCE_YOUR_CALM.into())));
             }
             woken = accepted.is_pending();
+            if woken && let Poll::Ready(Err(error)) = gather.poll_send(cx) {
+                tracing::debug!(peer = %client.peer, %error, "http/2 client can't be written to");
+                return Poll::Ready(None);
+            }
             accepted
         });
         match timer.until(Some(idle_until.into()), accepted).await {
@@ -102,6 +110,7 @@ pub(crate) async fn serve(worker: &Rc<Worker>, io: Io, read: Vec<u8>, client: Rc
             }
             Ok(Some(Err(error))) => {
                 tracing::debug!(peer = %client.peer, %error, "http/2 client connection failed");
+                gather.set_driven(false);
                 // Does nothing more where h2 itself has ended it.
                 connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
                 let closed = poll_fn(|cx| connection.poll_closed(cx));

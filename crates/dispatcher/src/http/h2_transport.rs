@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::h2_gather::Gather;
 use super::h2_guard::{Credit, FrameGuard};
-use crate::transport::Io;
 
 /// The client's side of HTTP/2 opens with this (RFC 9113 section 3.4).
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -18,7 +18,7 @@ pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// polls the connection has to look at the credit and end it.
 #[derive(Debug)]
 pub(crate) struct H2Transport {
-    io: Io,
+    gather: Rc<Gather>,
     /// Bytes that were read before, and how many of them have been handed on.
     read: Vec<u8>,
     given: usize,
@@ -28,10 +28,10 @@ pub(crate) struct H2Transport {
 
 impl H2Transport {
     /// A client's connection, beginning with bytes that were already read.
-    pub(crate) fn from_client(io: Io, read: Vec<u8>, credit: Rc<Credit>) -> Self {
+    pub(crate) fn from_client(gather: Rc<Gather>, read: Vec<u8>, credit: Rc<Credit>) -> Self {
         let guard = FrameGuard::new(PREFACE.len());
         Self {
-            io,
+            gather,
             read,
             given: 0,
             guard,
@@ -40,10 +40,10 @@ impl H2Transport {
     }
 
     /// A connection to an endpoint.
-    pub(crate) fn to_endpoint(io: Io, credit: Rc<Credit>) -> Self {
+    pub(crate) fn to_endpoint(gather: Rc<Gather>, credit: Rc<Credit>) -> Self {
         let guard = FrameGuard::new(0);
         Self {
-            io,
+            gather,
             read: Vec::new(),
             given: 0,
             guard,
@@ -72,7 +72,7 @@ impl AsyncRead for H2Transport {
                 this.given = 0;
             }
         } else {
-            ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
+            ready!(this.gather.poll_read(cx, buf))?;
         }
         this.guard
             .received(&buf.filled()[before..], &this.credit, Instant::now);
@@ -87,7 +87,7 @@ impl AsyncWrite for H2Transport {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let count = ready!(Pin::new(&mut this.io).poll_write(cx, buf))?;
+        let count = ready!(this.gather.poll_write(cx, &[IoSlice::new(buf)]))?;
         this.guard.sent(&buf[..count], &this.credit);
         Poll::Ready(Ok(count))
     }
@@ -98,7 +98,7 @@ impl AsyncWrite for H2Transport {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let count = ready!(Pin::new(&mut this.io).poll_write_vectored(cx, bufs))?;
+        let count = ready!(this.gather.poll_write(cx, bufs))?;
         let mut left = count;
         for buf in bufs {
             let written = left.min(buf.len());
@@ -113,10 +113,10 @@ impl AsyncWrite for H2Transport {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+        self.gather.poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+        self.gather.poll_shutdown(cx)
     }
 }

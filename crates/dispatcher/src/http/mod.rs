@@ -9,6 +9,7 @@ pub(crate) mod h1_client;
 pub(crate) mod h1_server;
 pub(crate) mod h2_body;
 pub(crate) mod h2_client;
+pub(crate) mod h2_gather;
 pub(crate) mod h2_guard;
 pub(crate) mod h2_server;
 pub(crate) mod h2_transport;
