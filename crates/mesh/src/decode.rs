@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub(crate) use scalars::*;
+use smallvec::SmallVec;
 
 use crate::diagnostics::{Diagnostic, Severity, Source};
 use crate::yaml::{Entry, Node, Place, Value, push_key};
@@ -164,7 +165,18 @@ pub(crate) struct Fields<'d> {
     pub(crate) context: Context<'d>,
     pub(crate) place: Place,
     entries: &'d [Entry<'d>],
-    known: Vec<&'static str>,
+    /// Bit by bit, the entries that were asked for. Those beyond are told by `known` alone.
+    seen: u64,
+    /// For "did you mean". Held in place, as there is one for each object of each document.
+    known: SmallVec<[Known; 12]>,
+}
+
+/// Names of fields that somebody asked for.
+#[derive(Clone, Copy)]
+enum Known {
+    One(&'static str),
+    Names(&'static [&'static str]),
+    Table(&'static [NotServed]),
 }
 
 /// Why a field of Istio's or Kubernetes' API is not read, for the tables in the decoders.
@@ -188,15 +200,31 @@ impl<'d> Fields<'d> {
             context,
             place: node.place,
             entries,
-            known: Vec::new(),
+            seen: 0,
+            known: SmallVec::new(),
         })
     }
 
     /// The node of a field; `null` counts as absent, as in protobuf's JSON.
     pub(crate) fn node(&mut self, name: &'static str) -> Option<&'d Node<'d>> {
-        self.known.push(name);
-        let entry = self.entries.iter().find(|entry| entry.key == name)?;
-        (!matches!(entry.value.value, Value::Null)).then_some(&entry.value)
+        self.known.push(Known::One(name));
+        let position = self.entries.iter().position(|entry| entry.key == name)?;
+        self.see(position);
+        let node = &self.entries[position].value;
+        (!matches!(node.value, Value::Null)).then_some(node)
+    }
+
+    fn see(&mut self, position: usize) {
+        if position < 64 {
+            self.seen |= 1 << position;
+        }
+    }
+
+    /// Entries that nobody asked for so far, or which are not counted.
+    fn unseen(&self) -> impl Iterator<Item = (usize, &'d Entry<'d>)> + use<'d> {
+        let seen = self.seen;
+        let entries = self.entries.iter().enumerate();
+        entries.filter(move |(position, _)| *position >= 64 || seen >> position & 1 == 0)
     }
 
     /// Whether the field was written at all, be it as `null`.
@@ -234,20 +262,26 @@ impl<'d> Fields<'d> {
     }
 
     /// Reports each field of the table that is written as "not served yet".
-    pub(crate) fn not_served(&mut self, table: &[NotServed]) {
-        for &(name, consequence) in table {
-            if let Some(node) = self.node(name) {
+    pub(crate) fn not_served(&mut self, table: &'static [NotServed]) {
+        self.known.push(Known::Table(table));
+        for (position, entry) in self.entries.iter().enumerate() {
+            let Some((name, consequence)) = table.iter().find(|(name, _)| entry.key == *name)
+            else {
+                continue;
+            };
+            self.see(position);
+            if entry.value.value != Value::Null {
                 let finding =
                     Finding::warning(format!("`{name}` is not served yet: {consequence}"));
                 self.context
-                    .report_below(self.place, Some(name), node.place, finding);
+                    .report_below(self.place, Some(name), entry.value.place, finding);
             }
         }
     }
 
     /// Fields that have no bearing on what is served.
-    pub(crate) fn accept(&mut self, names: &[&'static str]) {
-        self.known.extend_from_slice(names);
+    pub(crate) fn accept(&mut self, names: &'static [&'static str]) {
+        self.known.push(Known::Names(names));
     }
 
     /// Reports an error about a field, at its place if it is there.
@@ -269,15 +303,28 @@ impl<'d> Fields<'d> {
 
     /// Reports fields that nobody asked for.
     pub(crate) fn finish(self) {
-        for entry in self.entries {
-            if !self.known.iter().any(|name| *name == entry.key) {
+        for (_, entry) in self.unseen() {
+            let mut known = self.known.iter().flat_map(Known::names);
+            if !known.any(|name| name == entry.key) {
                 let finding = Finding::error(format!("unknown field `{}`", entry.key));
-                let finding =
-                    finding.maybe_help(did_you_mean(&entry.key, self.known.iter().copied()));
+                let known = self.known.iter().flat_map(Known::names);
+                let finding = finding.maybe_help(did_you_mean(&entry.key, known));
                 self.context
                     .report_below(self.place, Some(&entry.key), entry.key_place, finding);
             }
         }
+    }
+}
+
+impl Known {
+    fn names(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let (one, names, table): (_, &[_], &[NotServed]) = match *self {
+            Self::One(name) => (Some(name), &[], &[]),
+            Self::Names(names) => (None, names, &[]),
+            Self::Table(table) => (None, &[], table),
+        };
+        let one_or_names = one.into_iter().chain(names.iter().copied());
+        one_or_names.chain(table.iter().map(|(name, _)| *name))
     }
 }
 

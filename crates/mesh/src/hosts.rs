@@ -83,7 +83,8 @@ impl HostTable {
     /// Makes `pattern` lead to `id`: for one port, or by default. The first to take a name keeps it; returns
     /// whether this call took it.
     pub(crate) fn name(&mut self, pattern: &str, port: Option<u16>, id: VirtualHostId) -> bool {
-        let pattern = pattern.to_ascii_lowercase();
+        let mut buffer = [0; 256];
+        let pattern = lower_case(pattern, &mut buffer);
         let entry = match pattern.strip_prefix('*') {
             Some("") => self.any.get_or_insert_default(),
             Some(suffix) => {
@@ -91,9 +92,9 @@ impl HostTable {
                     self.suffix_lengths.push(suffix.len());
                     self.suffix_lengths.sort_unstable_by(|a, b| b.cmp(a));
                 }
-                self.suffix.entry(suffix.into()).or_default()
+                entry(&mut self.suffix, suffix)
             }
-            None => self.exact.entry(pattern.into_boxed_str()).or_default(),
+            None => entry(&mut self.exact, &pattern),
         };
         match port {
             None if entry.default.is_some() => return false,
@@ -103,6 +104,14 @@ impl HostTable {
         }
         true
     }
+}
+
+/// The entry of a name, which most often is there already: each name has one for every port.
+fn entry<'t>(table: &'t mut HostMap<HostEntry>, name: &str) -> &'t mut HostEntry {
+    if !table.contains_key(name) {
+        table.insert(name.into(), HostEntry::default());
+    }
+    table.get_mut(name).expect("it is there now")
 }
 
 impl HostEntry {
@@ -213,10 +222,11 @@ pub(crate) fn intersection<'a>(a: &'a str, b: &'a str) -> Option<&'a str> {
 /// with one, the full name already (so `reviews.prod` is *not* completed).
 pub(crate) fn fully_qualified(host: &str, namespace: &str, domain: &str) -> String {
     if host.contains('.') || host.starts_with('*') || host.contains(':') {
-        host.to_ascii_lowercase()
-    } else {
-        format!("{}.{namespace}.svc.{domain}", host.to_ascii_lowercase())
+        return host.to_ascii_lowercase();
     }
+    let mut full = [host, ".", namespace, ".svc.", domain].concat();
+    full[..host.len()].make_ascii_lowercase();
+    full
 }
 
 /// A multiply-and-rotate hash over eight bytes at a time (the scheme of rustc's FxHash).

@@ -96,21 +96,17 @@ pub(crate) fn documents(text: &str) -> Vec<Parsed<'_>> {
         }];
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    chunks(text)
-        .into_iter()
-        .flat_map(|(first_line, chunk)| parse(chunk, first_line))
-        .collect()
-}
-
-/// Every document in a part of a file.
-fn parse(text: &str, first_line: u32) -> Vec<Parsed<'_>> {
-    match block::read(text, first_line) {
-        Some(root) => vec![Parsed {
-            root: Some(root),
-            errors: Vec::new(),
-        }],
-        None => parse_fully(text, first_line),
+    let mut found = Vec::new();
+    for (first_line, chunk) in chunks(text) {
+        match block::read(chunk, first_line) {
+            Some(root) => found.push(Parsed {
+                root: Some(root),
+                errors: Vec::new(),
+            }),
+            None => found.extend(parse_fully(chunk, first_line)),
+        }
     }
+    found
 }
 
 /// Cuts at lines that begin with `---`, which can't be anything else in YAML. Comments and directives before one
@@ -141,7 +137,7 @@ fn chunks(text: &str) -> Vec<(u32, &str)> {
     found
 }
 
-/// The same by the full parser, for everything that YAML has.
+/// Every document in a part of a file, by the parser that knows everything YAML has.
 fn parse_fully(text: &str, first_line: u32) -> Vec<Parsed<'_>> {
     let mut parser = Parser::new_from_str(text);
     let mut documents = Vec::new();

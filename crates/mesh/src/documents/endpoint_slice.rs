@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use super::workload::Address;
 use crate::decode::Finding;
-use crate::decode::{
-    Context, Fields, Located, boolean, list_of, located, non_empty, one_of, owned, port, string,
-};
+use crate::decode::{Context, Fields, boolean, list_of, one_of, owned, port, string};
 use crate::yaml::Node;
 
 /// Servers of one service. Which one is said by a label, or by the object's own name for `Endpoints`.
@@ -67,7 +65,7 @@ fn slice_endpoint<'d>(is_name: bool) -> impl crate::decode::Decode<'d, Option<En
     move |node, context| {
         let mut fields = Fields::of(node, context)?;
         let addresses = fields
-            .required("addresses", list_of(located(non_empty)))
+            .required("addresses", list_of(slice_address(is_name)))
             .unwrap_or_default();
         let ready = fields.optional("conditions", |node, context| {
             let mut fields = Fields::of(node, context)?;
@@ -81,10 +79,6 @@ fn slice_endpoint<'d>(is_name: bool) -> impl crate::decode::Decode<'d, Option<En
         // `deprecatedTopology` is v1beta1's.
         fields.accept(&["hostname", "nodeName", "hints", "deprecatedTopology"]);
         fields.finish();
-        let addresses = addresses
-            .iter()
-            .filter_map(|address| slice_address(address, is_name, context))
-            .collect();
         Some((ready != Some(false)).then_some(Endpoint {
             addresses,
             zone,
@@ -93,24 +87,23 @@ fn slice_endpoint<'d>(is_name: bool) -> impl crate::decode::Decode<'d, Option<En
     }
 }
 
-fn slice_address(
-    address: &Located<String>,
-    is_name: bool,
-    context: Context<'_>,
-) -> Option<Address> {
-    if is_name {
-        return Some(Address::Dns(address.to_ascii_lowercase()));
-    }
-    match address.parse() {
-        Ok(ip) => Some(Address::Ip(ip)),
-        Err(_) => {
-            let finding =
-                Finding::error(format!("must be an IP address, but is `{}`", address.value));
-            context.report(
-                address.place,
-                finding.help("names need `addressType: FQDN`"),
-            );
-            None
+fn slice_address<'d>(is_name: bool) -> impl crate::decode::Decode<'d, Address> {
+    move |node, context| {
+        let text = string(node, context)?;
+        if text.is_empty() {
+            context.error(node.place, "must not be empty");
+            return None;
+        }
+        if is_name {
+            return Some(Address::Dns(text.to_ascii_lowercase()));
+        }
+        match text.parse() {
+            Ok(ip) => Some(Address::Ip(ip)),
+            Err(_) => {
+                let finding = Finding::error(format!("must be an IP address, but is `{text}`"));
+                context.report(node.place, finding.help("names need `addressType: FQDN`"));
+                None
+            }
         }
     }
 }
@@ -136,13 +129,12 @@ pub(crate) fn decode_endpoints(object: &mut Fields<'_>) -> Option<EndpointSlice>
         let mut fields = Fields::of(node, context)?;
         let endpoints = fields.list("addresses", |node, context| {
             let mut fields = Fields::of(node, context)?;
-            let ip = fields.required("ip", located(non_empty));
+            let address = fields.required("ip", slice_address(false));
             let pod = fields.optional("targetRef", target_pod).flatten();
             fields.accept(&["hostname", "nodeName"]);
             fields.finish();
-            let address = slice_address(&ip?, false, context)?;
             Some(Endpoint {
-                addresses: vec![address],
+                addresses: vec![address?],
                 zone: String::new(),
                 pod,
             })

@@ -1,9 +1,8 @@
 //! Which kind a document is, and what becomes of it.
 
-use std::collections::BTreeMap;
-
 use super::*;
 use crate::decode::{Fields, Finding, did_you_mean, list_of};
+use crate::hosts::HostMap;
 use crate::load::{IgnoredKind, Options, Summary};
 
 /// Istio's kinds that say something about traffic or access which is not served yet.
@@ -42,7 +41,7 @@ pub(crate) fn read<'t>(
         options,
         found: Documents::default(),
         summary,
-        identities: BTreeMap::new(),
+        identities: HostMap::default(),
     };
     for (position, document) in documents.iter().enumerate() {
         // The root stands for the document where there is no tree to point into.
@@ -81,7 +80,7 @@ struct Reader<'r> {
     found: Documents,
     summary: &'r mut Summary,
     /// Kind, namespace and name to the first place.
-    identities: BTreeMap<String, crate::diagnostics::Source>,
+    identities: HostMap<crate::diagnostics::Source>,
 }
 
 impl Reader<'_> {
@@ -210,16 +209,23 @@ impl Reader<'_> {
         let spec = decode(&mut fields);
         fields.finish();
         let meta = meta?;
-        let here = context.source(node.place);
-        if let Some(first) = self.identities.insert(meta.label.clone(), here) {
-            let finding = Finding::error(format!("is already defined at {first}"));
-            context.report(
-                node.place,
-                finding.help("remove one of the two, or give it another name"),
-            );
-            self.identities.insert(meta.label.clone(), first);
+        match self.identities.get(meta.label.as_str()) {
+            Some(first) => {
+                let finding = Finding::error(format!("is already defined at {first}"));
+                let finding = finding.help("remove one of the two, or give it another name");
+                context.report(node.place, finding);
+            }
+            None => {
+                let here = context.source(node.place);
+                self.identities.insert(meta.label.as_str().into(), here);
+            }
         }
-        *self.summary.loaded.entry(kind.to_owned()).or_default() += 1;
+        match self.summary.loaded.get_mut(kind) {
+            Some(count) => *count += 1,
+            None => {
+                self.summary.loaded.insert(kind.to_owned(), 1);
+            }
+        }
         Some(Object { meta, spec: spec? })
     }
 

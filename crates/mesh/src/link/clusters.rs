@@ -9,6 +9,7 @@ use super::{Input, credentials};
 use crate::documents::Metadata;
 use crate::documents::traffic_policy::{Tls, TlsMode};
 use crate::documents::workload::selects;
+use crate::hosts::HostMap;
 use crate::model::{
     CertificateSource, Cluster, ClusterId, ConnectionPool, Endpoint, TlsOrigination,
     UpstreamProtocol,
@@ -21,7 +22,8 @@ pub(super) struct Clusters<'d> {
     rules: Rules<'d>,
     /// By position of the service in the registry.
     host_rules: BTreeMap<usize, HostRules<'d>>,
-    by_name: BTreeMap<String, ClusterId>,
+    /// By position of the service, and port; then by subset.
+    known: BTreeMap<(usize, u16), HostMap<ClusterId>>,
     clusters: Vec<Cluster>,
 }
 
@@ -33,7 +35,7 @@ impl<'d> Clusters<'d> {
             registry,
             rules,
             host_rules: BTreeMap::new(),
-            by_name: BTreeMap::new(),
+            known: BTreeMap::new(),
             clusters: Vec::new(),
         }
     }
@@ -54,16 +56,17 @@ impl<'d> Clusters<'d> {
         port: &Port,
         subset: &str,
     ) -> Option<ClusterId> {
-        let service = &self.registry.services[service_position];
-        let name = format!("outbound|{}|{subset}|{}", port.number, service.host);
-        if let Some(id) = self.by_name.get(&name) {
+        let key = (service_position, port.number);
+        if let Some(id) = self.known.get(&key).and_then(|known| known.get(subset)) {
             return Some(*id);
         }
+        let service = &self.registry.services[service_position];
+        let name = format!("outbound|{}|{subset}|{}", port.number, service.host);
         let rules = self.rules_of(service_position);
-        let cluster = build(service, port, subset, &name, &rules, self.input)?;
+        let cluster = build(service, port, subset, name, &rules, self.input)?;
         let id = ClusterId(u32::try_from(self.clusters.len()).expect("fewer than 2^32 clusters"));
         self.clusters.push(cluster);
-        self.by_name.insert(name, id);
+        self.known.entry(key).or_default().insert(subset.into(), id);
         Some(id)
     }
 
@@ -82,7 +85,7 @@ fn build(
     service: &Service,
     port: &Port,
     subset: &str,
-    name: &str,
+    name: String,
     rules: &HostRules<'_>,
     input: Input<'_>,
 ) -> Option<Cluster> {
@@ -116,7 +119,7 @@ fn build(
         .zip(rule)
         .and_then(|(tls, rule)| origination(&tls, &rule.meta, input));
     Some(Cluster {
-        name: name.to_owned(),
+        name,
         host: service.host.clone(),
         namespace: service.namespace.clone(),
         port: port.number,

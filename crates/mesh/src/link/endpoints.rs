@@ -186,13 +186,25 @@ impl<'d> Workloads<'d> {
 }
 
 /// Each address once: dual listings of one server must not double its share.
-pub(super) fn without_duplicates(endpoints: Vec<Candidate>) -> Vec<Candidate> {
-    let mut seen: HashSet<EndpointAddress, BuildHasherDefault<HostHasher>> = HashSet::default();
+pub(super) fn without_duplicates(mut endpoints: Vec<Candidate>) -> Vec<Candidate> {
+    let is_first = |position: usize| {
+        let (before, rest) = endpoints.split_at(position);
+        before
+            .iter()
+            .all(|earlier| earlier.address != rest[0].address)
+    };
+    // Most services have few, for which a set would take longer.
+    if endpoints.len() <= FEW_ENDPOINTS && (0..endpoints.len()).all(is_first) {
+        return endpoints;
+    }
+    let mut seen: HashSet<EndpointAddress, BuildHasherDefault<HostHasher>> =
+        HashSet::with_capacity_and_hasher(endpoints.len(), BuildHasherDefault::default());
+    endpoints.retain(|endpoint| seen.insert(endpoint.address.clone()));
     endpoints
-        .into_iter()
-        .filter(|endpoint| seen.insert(endpoint.address.clone()))
-        .collect()
 }
+
+/// Up to so many endpoints are compared with each other.
+const FEW_ENDPOINTS: usize = 16;
 
 /// A workload as an endpoint; `None` if it has no address.
 pub(super) fn candidate(workload: &Workload, port: u16) -> Option<Candidate> {

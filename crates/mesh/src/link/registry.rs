@@ -1,6 +1,5 @@
 //! Every service by host name, with its ports and the endpoints behind each.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Input;
@@ -11,13 +10,14 @@ use crate::documents::Object;
 use crate::documents::service::{self, Target};
 use crate::documents::service_entry::{self, Resolution, ServiceEntry};
 use crate::documents::workload::{Address, Workload};
+use crate::hosts::HostMap;
 use crate::model::{EndpointAddress, HealthCheck};
 use crate::protocol::Protocol;
 
 /// All services, in order of their host names.
 pub(super) struct Registry {
     pub(super) services: Vec<Service>,
-    by_host: BTreeMap<String, usize>,
+    by_host: HostMap<usize>,
 }
 
 /// A Kubernetes `Service`, or one host of a `ServiceEntry`.
@@ -39,18 +39,28 @@ pub(super) struct Port {
 
 impl Registry {
     pub(super) fn build(input: Input<'_>) -> Self {
-        let mut found: BTreeMap<String, Service> = BTreeMap::new();
         let (slices, workloads) = (Slices::build(input), Workloads::build(input));
+        let mut services: Vec<Service> = Vec::new();
+        let mut by_host = HostMap::default();
         for object in &input.documents.services {
             let service = kubernetes_service(object, &slices, &workloads, input);
-            found.insert(service.host.clone(), service);
+            // Two of them have the same host only if their names differ in case, which Kubernetes refuses.
+            match by_host.get(service.host.as_str()) {
+                Some(position) => services[*position] = service,
+                None => {
+                    by_host.insert(service.host.as_str().into(), services.len());
+                    services.push(service);
+                }
+            }
         }
         for object in &input.documents.service_entries {
             for host in &object.spec.hosts {
                 let entry = entry_service(object, host, &workloads, input);
-                match found.get_mut(&host.value) {
+                let first = by_host.get(host.value.as_str());
+                match first.map(|position: &usize| &mut services[*position]) {
                     None => {
-                        found.insert(host.value.clone(), entry);
+                        by_host.insert(host.value.as_str().into(), services.len());
+                        services.push(entry);
                     }
                     Some(first)
                         if first.kubernetes_name.is_none()
@@ -73,12 +83,12 @@ impl Registry {
             }
         }
         slices.report_orphans(input);
-        let services: Vec<_> = found.into_values().collect();
-        let by_host = services
-            .iter()
-            .enumerate()
-            .map(|(index, service)| (service.host.clone(), index))
-            .collect();
+        services.sort_by(|a, b| a.host.cmp(&b.host));
+        for (position, service) in services.iter().enumerate() {
+            if let Some(known) = by_host.get_mut(service.host.as_str()) {
+                *known = position;
+            }
+        }
         Self { services, by_host }
     }
 
@@ -86,8 +96,9 @@ impl Registry {
         self.by_host.get(host).copied()
     }
 
+    /// In order.
     pub(super) fn hosts(&self) -> impl Iterator<Item = &str> {
-        self.by_host.keys().map(String::as_str)
+        self.services.iter().map(|service| service.host.as_str())
     }
 }
 

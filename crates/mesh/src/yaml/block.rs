@@ -235,24 +235,23 @@ impl<'t> Reader<'t> {
 
     /// A scalar in a collection at `column`, to the end of its line.
     fn scalar(&mut self, column: usize) -> Option<Node<'t>> {
-        let place = self.place()?;
-        let rest = self.rest();
-        let line = &rest[..rest.find('\n').unwrap_or(rest.len())];
-        let (value, length) = match *line.as_bytes().first()? {
+        let (place, rest) = (self.place()?, self.rest());
+        let (value, length) = match *rest.as_bytes().first()? {
             quote @ (b'"' | b'\'') => {
-                let inner = &line[1..];
-                let length = inner.bytes().position(|byte| byte == quote)?;
-                let text = &inner[..length];
+                let inner = &rest[1..];
                 // A second quote would be an escaped one, and what is no end of the line is refused below.
-                if quote == b'"' && text.contains('\\') {
+                let stops =
+                    |byte: u8| byte == quote || byte == b'\n' || (byte == b'\\' && quote == b'"');
+                let length = inner.bytes().position(stops)?;
+                if inner.as_bytes()[length] != quote {
                     return None;
                 }
-                (Value::Text(Cow::Borrowed(text)), length + 2)
+                (Value::Text(Cow::Borrowed(&inner[..length])), length + 2)
             }
-            b'{' if line.starts_with("{}") => (Value::Mapping(Vec::new()), 2),
-            b'[' if line.starts_with("[]") => (Value::Sequence(Vec::new()), 2),
+            b'{' if rest.starts_with("{}") => (Value::Mapping(Vec::new()), 2),
+            b'[' if rest.starts_with("[]") => (Value::Sequence(Vec::new()), 2),
             first if first.is_ascii_alphanumeric() || b"/._(^$+".contains(&first) => {
-                let text = plain_text(line)?;
+                let text = plain_text(rest)?;
                 (value_of(text), text.len())
             }
             _ => return None,
@@ -268,12 +267,16 @@ impl<'t> Reader<'t> {
 }
 
 /// The scalar without quotes that a line begins with; `None` if there is a mapping in it.
-fn plain_text(line: &str) -> Option<&str> {
-    let bytes = line.as_bytes();
+fn plain_text(rest: &str) -> Option<&str> {
+    let bytes = rest.as_bytes();
     let mut end = bytes.len();
     for (at, byte) in bytes.iter().enumerate() {
         match byte {
-            b':' if matches!(bytes.get(at + 1), None | Some(b' ')) => return None,
+            b':' if matches!(bytes.get(at + 1), None | Some(b' ' | b'\n')) => return None,
+            b'\n' => {
+                end = at;
+                break;
+            }
             b'#' if at > 0 && bytes[at - 1] == b' ' => {
                 end = at;
                 break;
@@ -281,7 +284,7 @@ fn plain_text(line: &str) -> Option<&str> {
             _ => {}
         }
     }
-    Some(line[..end].trim_ascii_end())
+    Some(rest[..end].trim_ascii_end())
 }
 
 fn value_of(text: &str) -> Value<'_> {

@@ -21,7 +21,7 @@ fn manifests_are_read_directly() {
         "---\na: b\n",
         "# c\n--- # d\n\na: b # e\n# f",
         "a:\n- b\n-   c: d\n    e: f\n- - g\n  - h\n- i: {}\n  j: []\nk: l m, n [o] {p}\n",
-        "a:\n  - b\n\n  # c\n  - d # e\nf: 'g: h' # i\nj: \"k # l\"\nm: http://n#o\n",
+        "a:\n  - b\n\n  # c\n  - d # e\nf: 'g: \\d' # i\nj: \"k # l\"\nm: http://n#o\n",
         "a: # b\n  c:\n  d: null\n  e: 10:20\n\n",
         "kubernetes.io/name: x\na_b-c: c\n0: 1\n",
         "a:\n  b:\n    c:\n   # odd\n    - d\n  e: ''\n",
