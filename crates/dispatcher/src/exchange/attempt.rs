@@ -267,10 +267,15 @@ impl Attempt<'_, '_> {
             });
         };
         connected.map_err(|error| {
-            let kind = match error {
+            let kind = match &error {
                 AcquireError::Overflow => FailureKind::Overflow,
-                // Nothing was sent: as good as a refused stream.
-                AcquireError::Gone(..) => FailureKind::Refused,
+                // It has room for too few requests at a time.
+                AcquireError::Gone(_, error)
+                    if error.reason() == Some(h2::Reason::REFUSED_STREAM) =>
+                {
+                    FailureKind::Refused
+                }
+                AcquireError::Gone(..) => FailureKind::Leaving,
                 _ => FailureKind::Connect,
             };
             picked.in_flight.outcome = kind.outcome();
@@ -441,6 +446,7 @@ fn stopped(stop: &Stop, in_flight: &mut InFlight) -> Conversation {
 fn failed(error: &HeadError, reused: bool, in_flight: &mut InFlight) -> Conversation {
     let kind = match error {
         _ if error.is_refused() => FailureKind::Refused,
+        _ if error.is_leaving() => FailureKind::Leaving,
         HeadError::Malformed(_) | HeadError::Endless => FailureKind::Malformed,
         HeadError::Closed { begun, .. } => FailureKind::Reset {
             stale: reused && !begun,

@@ -96,6 +96,10 @@ pub(crate) async fn reply(
     }
 }
 
+/// Tries beyond the policy's after connections that were just ending. Each uses up such a connection, so one
+/// or two are the rule; with hundreds of requests on connections that end after a hundred, it may be more.
+const FREE_TRIES: u32 = 8;
+
 /// Forwards a request, trying again where the route's policy wants it.
 pub(crate) async fn forward(
     worker: &Worker,
@@ -136,8 +140,7 @@ pub(crate) async fn forward(
     }
     let mut tried = SmallVec::<[u32; 4]>::new();
     let mut retries = 0;
-    // A stale connection is not the endpoint's fault: the first such try counts for nothing.
-    let mut stale_allowed = true;
+    let mut free_tries = FREE_TRIES;
     let mut retry_permit = None;
     loop {
         record.attempts += 1;
@@ -194,10 +197,8 @@ pub(crate) async fn forward(
             Attempted::Failed(failure) => Some(failure),
         };
         if let Some(failure) = failure {
-            let stale =
-                failure.kind == (FailureKind::Reset { stale: true }) && forward.facts.is_idempotent;
-            if stale && stale_allowed && replayable.get() {
-                stale_allowed = false;
+            if failure.kind.is_free(forward.facts) && free_tries > 0 && replayable.get() {
+                free_tries -= 1;
                 continue;
             }
             let wanted = failure.kind.is_retriable(policy, forward.facts) && replayable.get();

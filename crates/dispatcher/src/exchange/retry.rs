@@ -23,6 +23,9 @@ pub(crate) enum FailureKind {
     Connect,
     /// The endpoint said that it has not begun (RFC 9113 section 8.7).
     Refused,
+    /// The endpoint was ending the connection in good order and did not take the request any more
+    /// (GOAWAY, RFC 9113 section 6.8).
+    Leaving,
     /// The connection or stream broke before a response head. `sent`: none of the response had come on a
     /// connection that had been used before, as when an idle connection is closed just then.
     Reset {
@@ -42,7 +45,7 @@ impl FailureKind {
     pub(crate) fn reply(self) -> (u16, Flags) {
         match self {
             Self::Connect => (503, Flags::UPSTREAM_CONNECT_FAILURE),
-            Self::Refused => (503, Flags::UPSTREAM_RESET),
+            Self::Refused | Self::Leaving => (503, Flags::UPSTREAM_RESET),
             Self::Reset { .. } => (503, Flags::UPSTREAM_TERMINATION),
             Self::Malformed => (502, Flags::UPSTREAM_PROTOCOL_ERROR),
             Self::TryTimeout => (504, Flags::UPSTREAM_TIMEOUT),
@@ -56,7 +59,19 @@ impl FailureKind {
             Self::Connect => Outcome::ConnectFailure,
             Self::Refused | Self::Reset { .. } | Self::Malformed => Outcome::Reset,
             Self::TryTimeout => Outcome::Timeout,
-            Self::Overflow => Outcome::Cancelled,
+            // An endpoint that ends a connection in good order is well.
+            Self::Overflow | Self::Leaving => Outcome::Cancelled,
+        }
+    }
+
+    /// Whether the endpoint did nothing for the request and is not to blame either: its connection was just
+    /// ending. Another try then counts for nothing.
+    pub(crate) fn is_free(self, facts: Facts) -> bool {
+        match self {
+            Self::Leaving => true,
+            // Most likely the connection was closed before the request came; nobody knows for certain.
+            Self::Reset { stale } => stale && facts.is_idempotent,
+            _ => false,
         }
     }
 
@@ -65,7 +80,7 @@ impl FailureKind {
         let on = policy.on;
         match self {
             Self::Connect => on.connect_failure || on.reset || on.gateway_error || on.any_5xx,
-            Self::Refused => on.refused_stream || on.reset || on.any_5xx,
+            Self::Refused | Self::Leaving => on.refused_stream || on.reset || on.any_5xx,
             // Nothing of the answer came. For an idempotent request another try can do no harm, and a
             // policy that retries connect failures wants to survive an endpoint's restart.
             Self::Reset { stale } => {

@@ -30,15 +30,14 @@ pub(crate) enum HeadError {
 impl HeadError {
     /// Whether the endpoint has certainly not begun to work on the request (RFC 9113 section 8.7).
     pub(crate) fn is_refused(&self) -> bool {
-        match self {
-            Self::Reset(error) => {
-                error.reason() == Some(h2::Reason::REFUSED_STREAM)
-                    || (error.is_go_away()
-                        && error.is_remote()
-                        && error.reason() == Some(h2::Reason::NO_ERROR))
-            }
-            Self::Closed { .. } | Self::Malformed(_) | Self::Endless => false,
-        }
+        matches!(self, Self::Reset(error) if error.reason() == Some(h2::Reason::REFUSED_STREAM))
+    }
+
+    /// Whether it was ending the connection in good order and left the request out (RFC 9113 section 6.8).
+    pub(crate) fn is_leaving(&self) -> bool {
+        matches!(self, Self::Reset(error) if error.is_go_away()
+            && error.is_remote()
+            && error.reason() == Some(h2::Reason::NO_ERROR))
     }
 }
 
