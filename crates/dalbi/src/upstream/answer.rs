@@ -163,7 +163,14 @@ impl Upstream {
                 .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
             response
         };
-        *response.status_mut() = overrides.status.unwrap_or(StatusCode::OK);
+        if let Some(status) = overrides.status {
+            if matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+                // Over HTTP/1.1 hyper leaves the body out by itself, over HTTP/2 it would be a protocol error.
+                *response.body_mut() = body::full(Vec::new());
+                response.headers_mut().remove(CONTENT_LENGTH);
+            }
+            *response.status_mut() = status;
+        }
         Ok(response)
     }
 
