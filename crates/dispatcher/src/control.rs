@@ -179,7 +179,7 @@ impl Control {
         let snapshot = self.snapshot();
         let status = self.status();
         serde_json::json!({
-            "snapshot": snapshot.number - 1,
+            "snapshot": snapshot.number,
             "applied_at": status.applied_at.map(unix_seconds),
             "apply_ms": status.took.as_secs_f64() * 1e3,
             "applied": status.applied,
@@ -224,7 +224,7 @@ impl Control {
             "dalbi_config_number",
             "gauge",
             "Counts the configurations of this process.",
-            &plain((snapshot.number - 1) as f64),
+            &plain(snapshot.number as f64),
         );
         metric(
             "dalbi_config_applied_timestamp_seconds",

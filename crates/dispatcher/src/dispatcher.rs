@@ -49,6 +49,18 @@ pub enum ApplyError {
         /// Where.
         address: SocketAddr,
     },
+    /// A port does not exist.
+    #[error(
+        "port {port} of {listener} and --port-offset {offset} add up to more than 65535; use a smaller offset"
+    )]
+    Port {
+        /// The listener's name.
+        listener: String,
+        /// Its port in the documents.
+        port: u16,
+        /// What was to be added.
+        offset: u16,
+    },
     /// A certificate or TLS setting can't be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -86,7 +98,7 @@ fn advice(error: &io::Error, address: SocketAddr) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => {
             format!(
-                "another process has port {}; stop it or use --port-offset or --admin",
+                "another process has port {}; stop it or choose another with --port-offset (listeners) or --admin",
                 address.port()
             )
         }
@@ -167,8 +179,7 @@ impl Dispatcher {
             connections: Arc::new(AtomicUsize::new(0)),
             draining: AtomicBool::new(false),
         });
-        let empty = Snapshot::build(Mesh::default(), &shared.options, None, &|_, _| Vec::new())
-            .map_err(ApplyError::Tls)?;
+        let empty = Snapshot::build(Mesh::default(), &shared.options, None, &|_, _| Vec::new())?;
         let empty = Arc::new(empty);
         let control = Arc::new(Control::new(
             shared.clone(),

@@ -8,15 +8,16 @@ use arc_swap::ArcSwap;
 use mesh::{ClusterId, ListenerKind, Mesh};
 
 use crate::cluster::Cluster;
+use crate::dispatcher::ApplyError;
 use crate::options::Options;
 use crate::pool::Pool;
 use crate::telemetry::metrics::{Registry, Service, ServiceMetrics};
-use crate::transport::tls::{ServerTls, TlsError};
+use crate::transport::tls::ServerTls;
 
 /// What all workers share. Never changed once built, but for certificates read anew.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
-    /// Counts the snapshots of this process from 1.
+    /// Counts the snapshots of this process; 0 is the empty one that it starts from.
     pub(crate) number: u64,
     pub(crate) mesh: Mesh,
     /// Indexed by [`ClusterId`].
@@ -39,7 +40,7 @@ impl Snapshot {
         options: &Options,
         previous: Option<&Self>,
         addresses: &dyn Fn(&str, u16) -> Vec<SocketAddr>,
-    ) -> Result<Self, TlsError> {
+    ) -> Result<Self, ApplyError> {
         let known: std::collections::HashMap<&str, &Arc<Cluster>> = previous
             .iter()
             .flat_map(|previous| &previous.clusters)
@@ -64,12 +65,12 @@ impl Snapshot {
         for listener in &mesh.listeners {
             let tls = listener.tls.as_ref().map(ServerTls::build).transpose()?;
             listeners.push(Listener {
-                address: address(listener, options),
+                address: address(listener, options)?,
                 tls: tls.map(ArcSwap::from_pointee),
             });
         }
         Ok(Self {
-            number: previous.map_or(1, |previous| previous.number + 1),
+            number: previous.map_or(0, |previous| previous.number + 1),
             mesh,
             clusters,
             listeners,
@@ -99,13 +100,18 @@ impl Snapshot {
 }
 
 /// Where a listener binds.
-fn address(listener: &mesh::Listener, options: &Options) -> SocketAddr {
+fn address(listener: &mesh::Listener, options: &Options) -> Result<SocketAddr, ApplyError> {
     let default = match listener.kind {
         ListenerKind::Gateway => options.bind,
         ListenerKind::Mesh => IpAddr::V4(Ipv4Addr::LOCALHOST),
     };
-    let port = listener.port.saturating_add(options.port_offset);
-    SocketAddr::new(listener.address.unwrap_or(default), port)
+    let port = listener.port.checked_add(options.port_offset);
+    let port = port.ok_or_else(|| ApplyError::Port {
+        listener: listener.name.clone(),
+        port: listener.port,
+        offset: options.port_offset,
+    })?;
+    Ok(SocketAddr::new(listener.address.unwrap_or(default), port))
 }
 
 /// A snapshot with a worker's pools and metrics. A request holds one from its first byte to its last.

@@ -21,8 +21,8 @@ use crate::telemetry::access_log::Log;
 use crate::telemetry::metrics::Registry;
 use crate::telemetry::record::Line;
 
-/// How often idle pooled connections are looked at.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// How often idle pooled connections are looked at, and `Worker::coarse_now` is set.
+pub(crate) const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long an idle client connection outlives the beginning of a drain. A busy keep-alive client sends its
 /// next request, and is told to go, well within it; nobody should wait longer for a client that may never.
@@ -176,6 +176,7 @@ impl Worker {
             route: String::new(),
             cluster: String::new(),
             upstream: String::new(),
+            failure: String::new(),
         }))
     }
 

@@ -167,7 +167,7 @@ pub(crate) async fn forward(
                 return Ok(End::Aborted);
             }
             Attempted::RouteTimeout => {
-                let text = "upstream request timeout";
+                let text = "upstream request timeout\n";
                 return answer(
                     worker,
                     Reply::text(504, Flags::UPSTREAM_TIMEOUT, text),
@@ -179,7 +179,7 @@ pub(crate) async fn forward(
                 .await;
             }
             Attempted::NoEndpoint => {
-                let text = "no healthy upstream";
+                let text = "no healthy upstream\n";
                 return answer(
                     worker,
                     Reply::text(503, Flags::NO_HEALTHY_UPSTREAM, text),
@@ -209,7 +209,7 @@ pub(crate) async fn forward(
                 }
                 return answer(
                     worker,
-                    Reply::text(status, flags, failure.text),
+                    failure.into_reply(status, flags, record),
                     &forward,
                     &body,
                     sink,
@@ -223,7 +223,7 @@ pub(crate) async fn forward(
                 let flags = flags | Flags::UPSTREAM_OVERFLOW;
                 return answer(
                     worker,
-                    Reply::text(status, flags, failure.text),
+                    failure.into_reply(status, flags, record),
                     &forward,
                     &body,
                     sink,
@@ -264,7 +264,7 @@ async fn overflow<B: BodySource>(
     record: &mut Record,
 ) -> Result<End, BodyError> {
     let (status, flags) = FailureKind::Overflow.reply();
-    let text = "too many requests in flight to this service (circuit breaker http2MaxRequests)";
+    let text = "too many requests in flight to this service\n";
     answer(
         worker,
         Reply::text(status, flags, text),

@@ -7,13 +7,35 @@ use mesh::RetryPolicy;
 
 use super::flags::Flags;
 use super::prepare::Facts;
+use super::reply::Reply;
+use crate::telemetry::record::Record;
 
 /// How a try failed.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) kind: FailureKind,
-    /// For the client.
+    /// For the operator: it may name addresses.
     pub(crate) text: String,
+}
+
+impl Failure {
+    /// What the client is told, which names nothing inside; the rest goes to the logs.
+    pub(crate) fn into_reply(self, status: u16, flags: Flags, record: &mut Record) -> Reply {
+        tracing::debug!(failure = self.text, "no endpoint answered");
+        if let Some(line) = &mut record.line {
+            line.failure = self.text;
+        }
+        let text = match self.kind {
+            FailureKind::Connect => "upstream connect error\n",
+            FailureKind::Refused | FailureKind::Leaving | FailureKind::Reset { .. } => {
+                "upstream disconnect or reset before headers\n"
+            }
+            FailureKind::Malformed => "upstream protocol error\n",
+            FailureKind::TryTimeout => "upstream request timeout\n",
+            FailureKind::Overflow => "too many requests wait for a connection to this service\n",
+        };
+        Reply::text(status, flags, text)
+    }
 }
 
 /// What went wrong.

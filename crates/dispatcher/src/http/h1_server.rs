@@ -26,7 +26,7 @@ use crate::snapshot::LocalSnapshot;
 use crate::telemetry::record::Record;
 use crate::timer::Timer;
 use crate::transport::{Io, shutdown};
-use crate::worker::Worker;
+use crate::worker::{SWEEP_INTERVAL, Worker};
 
 /// How much of an unwanted request body is read to keep a connection, and how much a closing connection
 /// reads so that the client sees the answer instead of a reset.
@@ -43,7 +43,9 @@ pub(crate) async fn serve(worker: &Worker, io: Io, mut buffer: Buffer, client: &
     let mut watches_drain = false;
     let close = loop {
         if buffer.is_empty() {
-            let idle_until = worker.coarse_now.get() + worker.options.limits.idle_timeout;
+            // The clock may be late by its interval: a timeout must not come early, however short it is.
+            let idle_until =
+                worker.coarse_now.get() + SWEEP_INTERVAL + worker.options.limits.idle_timeout;
             let begun = poll_fn(|cx| {
                 // Registered once: from then on, a drain wakes this task.
                 if !watches_drain && !worker.draining.get() {

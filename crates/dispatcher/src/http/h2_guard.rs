@@ -32,6 +32,10 @@ const REQUEST_DONE: i32 = 10;
 /// end the connection, as with Envoy's `premature_reset_total_stream_count`.
 const REQUEST_CANCELLED: i32 = 10;
 
+/// What a request costs that breaks the rules or the limits: its head may be as large as they allow, and
+/// HTTP/1.1 closes the connection at the first. 100 in a row end it.
+const REQUEST_REFUSED: i32 = 50;
+
 /// A request that was cancelled later than this ran into its client's timeout rather than being a flood's.
 const PREMATURE: Duration = Duration::from_secs(1);
 
@@ -79,6 +83,11 @@ impl Credit {
         if now.saturating_duration_since(started) < PREMATURE {
             self.charge(REQUEST_CANCELLED, || now);
         }
+    }
+
+    /// A request of the connection had to be refused.
+    pub(crate) fn request_refused(&self, now: Instant) {
+        self.charge(REQUEST_REFUSED, || now);
     }
 
     fn regain(&self, amount: i32) {
@@ -293,6 +302,17 @@ mod tests {
         credit.request_done();
         assert!(!pings(112, start + Duration::from_secs(2)));
         assert!(pings(1, start + Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn a_hundred_refusals_are_enough() {
+        let start = Instant::now();
+        let credit = Credit::new(start);
+        for refused in 0..=100 {
+            assert!(!credit.is_spent(), "after {refused}");
+            credit.request_refused(start);
+        }
+        assert!(credit.is_spent());
     }
 
     #[test]

@@ -232,8 +232,9 @@ async fn stream(
     };
     match ended {
         Some(Ok(End::Complete { .. })) => {
-            // Refusing nonsense is no work that a client wanted.
-            if !record.flags.contains(Flags::DOWNSTREAM_PROTOCOL_ERROR) {
+            if record.flags.contains(Flags::DOWNSTREAM_PROTOCOL_ERROR) {
+                credit.request_refused(Instant::now());
+            } else {
                 credit.request_done();
             }
         }

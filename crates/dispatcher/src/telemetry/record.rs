@@ -42,6 +42,8 @@ pub(crate) struct Line {
     pub(crate) route: String,
     pub(crate) cluster: String,
     pub(crate) upstream: String,
+    /// Why no endpoint answered; empty when one did.
+    pub(crate) failure: String,
 }
 
 impl Record {
@@ -126,6 +128,7 @@ impl Record {
             "user_agent": line.user_agent,
             "authority": line.authority,
             "upstream_host": line.upstream,
+            "upstream_transport_failure_reason": line.failure,
             "upstream_cluster": line.cluster,
             "route_name": line.route,
         })
