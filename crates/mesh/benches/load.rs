@@ -38,6 +38,13 @@ fn main() {
     };
     time_load(LARGE, 20);
     time_load(many_rules, 3);
+    for path in [
+        "/",
+        "/api/v1/orders/12345",
+        "/static/js/app.3f9a.min.js?v=12",
+    ] {
+        time_normalize(path);
+    }
     for size in [few_hosts, many_hosts] {
         let mesh = loaded(&folder(size));
         time_route(&mesh, size, "");
@@ -68,6 +75,23 @@ fn time_load(size: Size, rounds: usize) {
         size.services * size.rules,
         bytes as f64 / 1e6,
         fastest.min().unwrap_or(Duration::MAX).as_secs_f64() * 1e3,
+    );
+}
+
+/// What a path costs that is normal already.
+fn time_normalize(path: &str) {
+    const PATHS: usize = 1 << 22;
+    let fastest = (0..5).map(|_| {
+        let started = Instant::now();
+        for _ in 0..PATHS {
+            black_box(mesh::normalize(black_box(path)));
+        }
+        started.elapsed()
+    });
+    let fastest = fastest.min().unwrap_or(Duration::MAX);
+    println!(
+        "normalize {path}: {:.1} ns",
+        fastest.as_secs_f64() * 1e9 / PATHS as f64
     );
 }
 

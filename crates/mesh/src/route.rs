@@ -2,6 +2,7 @@
 
 mod explain;
 mod matching;
+mod path;
 mod redirect;
 mod rewrite;
 
@@ -12,6 +13,7 @@ pub use explain::{Explanation, Rejection, Share};
 pub use matching::{
     HeaderMatch, Matched, Mismatch, Pattern, QueryMatch, RequestMatch, StringMatch, UriMatch,
 };
+pub use path::normalize;
 pub use redirect::{Redirect, RedirectPort};
 pub use rewrite::{PathRewrite, RegexRewrite, Rewrite};
 
@@ -26,13 +28,18 @@ pub trait RequestHead {
     fn scheme(&self) -> &str;
     /// `Host` or `:authority`, as sent.
     fn authority(&self) -> &str;
-    /// Path and query, as sent.
+    /// Path and query. What a client sent goes through [`normalize`] first, or rules can be got around.
     fn path_and_query(&self) -> &str;
     /// A header's value by its lower-case name; several lines are joined with `,`.
     fn header<'a>(&'a self, name: &str) -> Option<Cow<'a, [u8]>>;
     /// Which of the listener's `tls.servers` the handshake chose (see [`crate::TlsTermination::select`]). `None`
     /// looks among the hosts of all of them.
     fn tls_server(&self) -> Option<usize> {
+        None
+    }
+    /// The port that the client connected to, which need not be [`crate::Listener::port`] (`--port-offset`). Where
+    /// it stands in the authority it says nothing about the service.
+    fn local_port(&self) -> Option<u16> {
         None
     }
 }
@@ -117,7 +124,8 @@ impl Mesh {
             Some(server) => listener.server_hosts.get(server)?,
             None => &listener.hosts,
         };
-        let (id, kind) = hosts.lookup(head.authority(), listener.port)?;
+        let own_port = head.local_port().unwrap_or(listener.port);
+        let (id, kind) = hosts.lookup(head.authority(), own_port)?;
         Some((hosts.virtual_host(id), kind))
     }
 
