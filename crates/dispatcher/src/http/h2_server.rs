@@ -36,8 +36,9 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 /// The same for all streams of a connection.
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
-/// Bytes of answers that wait in the connection for a client that reads slowly.
-const SEND_BUFFER: usize = 256 * 1024;
+/// Bytes of each answer that wait in the connection for a client that reads slowly. A client that opens every
+/// window and reads nothing makes us hold that for all its streams: 256 KiB were 40 MiB a connection.
+const SEND_BUFFER: usize = 64 * 1024;
 
 /// How long a client that is cut off has to take the GOAWAY that says why.
 const LINGER: Duration = Duration::from_secs(1);
