@@ -21,7 +21,6 @@ use self::fields::Edits;
 use self::flags::Flags;
 use self::prepare::Forward;
 use self::reply::Reply;
-use self::retry::FailureKind;
 use crate::cluster::Permit;
 use crate::http::body::{BodyError, BodySink, BodySource, RequestBody};
 use crate::http::view::ResponseView;
@@ -124,7 +123,13 @@ pub(crate) async fn forward(
                 limit,
             );
             if permit.is_none() {
-                return overflow(worker, &forward, &body, sink, record).await;
+                let text = "too many requests in flight to this service\n";
+                let refusal = Reply::text(503, Flags::UPSTREAM_OVERFLOW, text);
+                let (edits, is_head) = (forward.response_edits, forward.facts.is_head);
+                reply(worker, refusal, edits, is_head, record, sink).await?;
+                return Ok(End::Complete {
+                    request_done: is_empty,
+                });
             }
             permit
         }
@@ -142,7 +147,7 @@ pub(crate) async fn forward(
     let mut retries = 0;
     let mut free_tries = FREE_TRIES;
     let mut retry_permit = None;
-    loop {
+    let refusal = loop {
         record.attempts += 1;
         let attempt = Attempt {
             worker,
@@ -160,76 +165,39 @@ pub(crate) async fn forward(
         };
         let attempted = attempt.run(&mut tried, &mut sides).await?;
         drop(retry_permit.take());
-        let failure = match attempted {
+        match attempted {
             Attempted::End(end) => return Ok(end),
             Attempted::Client => {
                 record.flags |= Flags::DOWNSTREAM_TERMINATION;
                 return Ok(End::Aborted);
             }
             Attempted::RouteTimeout => {
-                let text = "upstream request timeout\n";
-                return answer(
-                    worker,
-                    Reply::text(504, Flags::UPSTREAM_TIMEOUT, text),
-                    &forward,
-                    &body,
-                    sink,
-                    record,
-                )
-                .await;
+                break Reply::text(504, Flags::UPSTREAM_TIMEOUT, "upstream request timeout\n");
             }
             Attempted::NoEndpoint => {
-                let text = "no healthy upstream\n";
-                return answer(
-                    worker,
-                    Reply::text(503, Flags::NO_HEALTHY_UPSTREAM, text),
-                    &forward,
-                    &body,
-                    sink,
-                    record,
-                )
-                .await;
+                break Reply::text(503, Flags::NO_HEALTHY_UPSTREAM, "no healthy upstream\n");
             }
-            Attempted::RetryAnswer(permit) => {
-                retry_permit = Some(permit);
-                None
-            }
-            Attempted::Failed(failure) => Some(failure),
-        };
-        if let Some(failure) = failure {
-            if failure.kind.is_free(forward.facts) && free_tries > 0 && replayable.get() {
-                free_tries -= 1;
-                continue;
-            }
-            let wanted = failure.kind.is_retriable(policy, forward.facts) && replayable.get();
-            if !wanted || retries >= policy.attempts {
-                let (status, mut flags) = failure.kind.reply();
-                if wanted && policy.attempts > 0 {
-                    flags |= Flags::RETRY_LIMIT_EXCEEDED;
+            Attempted::RetryAnswer(permit) => retry_permit = Some(permit),
+            Attempted::Failed(failure) => {
+                if failure.kind.is_free(forward.facts) && free_tries > 0 && replayable.get() {
+                    free_tries -= 1;
+                    continue;
                 }
-                return answer(
-                    worker,
-                    failure.into_reply(status, flags, record),
-                    &forward,
-                    &body,
-                    sink,
-                    record,
-                )
-                .await;
-            }
-            retry_permit = retry_budget(&forward);
-            if retry_permit.is_none() {
                 let (status, flags) = failure.kind.reply();
-                let flags = flags | Flags::UPSTREAM_OVERFLOW;
-                return answer(
-                    worker,
-                    failure.into_reply(status, flags, record),
-                    &forward,
-                    &body,
-                    sink,
-                    record,
-                )
-                .await;
+                if !failure.kind.is_retriable(policy, forward.facts) || !replayable.get() {
+                    break failure.into_reply(status, flags, record);
+                }
+                if retries >= policy.attempts {
+                    let exhausted = match policy.attempts {
+                        0 => Flags::NONE,
+                        _ => Flags::RETRY_LIMIT_EXCEEDED,
+                    };
+                    break failure.into_reply(status, flags | exhausted, record);
+                }
+                retry_permit = retry_budget(&forward);
+                if retry_permit.is_none() {
+                    break failure.into_reply(status, flags | Flags::UPSTREAM_OVERFLOW, record);
+                }
             }
         }
         retries += 1;
@@ -243,7 +211,19 @@ pub(crate) async fn forward(
             .until(Some(until.into()), std::future::pending::<()>())
             .await
             .ok();
-    }
+    };
+    reply(
+        worker,
+        refusal,
+        forward.response_edits,
+        forward.facts.is_head,
+        record,
+        sink,
+    )
+    .await?;
+    Ok(End::Complete {
+        request_done: body.is_complete(),
+    })
 }
 
 /// A place among the retries that the cluster allows at a time.
@@ -254,47 +234,4 @@ fn retry_budget(forward: &Forward<'_>) -> Option<Permit> {
         |usage| &usage.retries,
         cluster.config.connection_pool.max_retries,
     )
-}
-
-async fn overflow<B: BodySource>(
-    worker: &Worker,
-    forward: &Forward<'_>,
-    body: &RequestBody<'_, B>,
-    sink: &mut impl ResponseSink,
-    record: &mut Record,
-) -> Result<End, BodyError> {
-    let (status, flags) = FailureKind::Overflow.reply();
-    let text = "too many requests in flight to this service\n";
-    answer(
-        worker,
-        Reply::text(status, flags, text),
-        forward,
-        body,
-        sink,
-        record,
-    )
-    .await
-}
-
-/// Tells the client of a failure.
-async fn answer<B: BodySource>(
-    worker: &Worker,
-    failure: Reply,
-    forward: &Forward<'_>,
-    body: &RequestBody<'_, B>,
-    sink: &mut impl ResponseSink,
-    record: &mut Record,
-) -> Result<End, BodyError> {
-    reply(
-        worker,
-        failure,
-        forward.response_edits,
-        forward.facts.is_head,
-        record,
-        sink,
-    )
-    .await?;
-    Ok(End::Complete {
-        request_done: body.is_complete(),
-    })
 }
