@@ -9,7 +9,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use serde::Serialize;
 
 use super::body::{self, Body};
@@ -24,6 +24,28 @@ const TEXT_LIMIT_BYTES: usize = 64 * 1024;
 #[derive(Debug, thiserror::Error)]
 #[error("aborted on request")]
 pub(crate) struct Aborted;
+
+/// Takes away the body where there must be none. Over HTTP/1.1 hyper does so by itself; over HTTP/2 it would
+/// send it, which is a protocol error.
+fn leave_out_body(method: &Method, response: &mut Response<Body>) {
+    let no_content = matches!(
+        response.status(),
+        StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+    );
+    if *method != Method::HEAD && !no_content {
+        return;
+    }
+    let length = response.body().size_hint().exact();
+    *response.body_mut() = body::full(Vec::new());
+    let headers = response.headers_mut();
+    if no_content {
+        headers.remove(CONTENT_LENGTH);
+    } else if let Some(length) = length {
+        headers
+            .entry(CONTENT_LENGTH)
+            .or_insert(HeaderValue::from(length));
+    }
+}
 
 /// A request as the test server saw it.
 #[derive(Debug, Serialize)]
@@ -163,14 +185,8 @@ impl Upstream {
                 .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
             response
         };
-        if let Some(status) = overrides.status {
-            if matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
-                // Over HTTP/1.1 hyper leaves the body out by itself, over HTTP/2 it would be a protocol error.
-                *response.body_mut() = body::full(Vec::new());
-                response.headers_mut().remove(CONTENT_LENGTH);
-            }
-            *response.status_mut() = status;
-        }
+        *response.status_mut() = overrides.status.unwrap_or(StatusCode::OK);
+        leave_out_body(&parts.method, &mut response);
         Ok(response)
     }
 
