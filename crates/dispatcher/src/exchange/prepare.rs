@@ -84,6 +84,11 @@ pub(crate) fn prepare<'m>(
     record: &mut Record,
 ) -> Prepared<'m> {
     record.is_grpc = is_grpc(head);
+    if head.has_bad_path() {
+        let text = "malformed path: it has an escaped NUL or a fragment\n";
+        let reply = Reply::text(400, Flags::DOWNSTREAM_PROTOCOL_ERROR, text);
+        return Prepared::Reply(reply, NO_EDITS);
+    }
     let draw = worker.rng.borrow_mut().u64();
     match snapshot.mesh().route(listener, head, draw) {
         Decision::NotFound => {

@@ -194,11 +194,7 @@ fn read_head<'m>(
     let Some(head) = RequestHead::parse(bytes, &worker.http1, &mut slots)? else {
         return Ok(None);
     };
-    let view = Http1Request {
-        head: &head,
-        scheme: client.origin.scheme,
-        tls_server: client.tls_server,
-    };
+    let view = Http1Request::new(&head, client);
     let is_http10 = head.version() == Version::Http10;
     let protocol = if is_http10 { "HTTP/1.0" } else { "HTTP/1.1" };
     let mut record = Record::new(started, snapshot.unrouted.clone());

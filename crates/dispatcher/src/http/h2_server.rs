@@ -175,13 +175,7 @@ async fn stream(
     let limit = worker.options.limits.max_headers;
     let prepared = match within(limit, &parts).and_then(|()| authority(&parts)) {
         Ok(authority) => {
-            let view = Http2Request {
-                parts: &parts,
-                ends,
-                scheme: client.origin.scheme,
-                tls_server: client.tls_server,
-                authority,
-            };
+            let view = Http2Request::new(&parts, ends, client, authority);
             record.line = worker.line(&view, client, "HTTP/2");
             match snapshot.listener(client.address) {
                 Some(listener) => prepare(

@@ -7,6 +7,8 @@ use std::borrow::Cow;
 
 use http1::{Body, RequestHead, ResponseHead};
 
+use crate::client::Client;
+
 /// The fields of either kind of head, without those that belong to one connection or frame the body.
 pub(crate) trait Fields {
     /// Calls `each` for every field; `host` is one where the version has it.
@@ -29,6 +31,9 @@ pub(crate) trait RequestView: mesh::RequestHead + Fields {
 
     /// Whether the client waits for `100 Continue` before it sends the body.
     fn expects_continue(&self) -> bool;
+
+    /// Whether its path must not be served, however it is meant (see [`mesh::normalize`]).
+    fn has_bad_path(&self) -> bool;
 
     /// Whether the authority stands in a `host` field that [`Self::write_fields`] copies.
     fn authority_is_host_field(&self) -> bool;
@@ -70,9 +75,35 @@ pub(crate) trait HeadVisitor {
 
 /// A request that came over HTTP/1.1.
 pub(crate) struct Http1Request<'a, 'b, 's> {
-    pub(crate) head: &'a RequestHead<'b, 's>,
-    pub(crate) scheme: &'static str,
-    pub(crate) tls_server: Option<usize>,
+    head: &'a RequestHead<'b, 's>,
+    client: &'a Client,
+    path: Path<'b>,
+}
+
+impl<'a, 'b, 's> Http1Request<'a, 'b, 's> {
+    pub(crate) fn new(head: &'a RequestHead<'b, 's>, client: &'a Client) -> Self {
+        Self {
+            head,
+            client,
+            path: Path::new(head.path_and_query()),
+        }
+    }
+}
+
+/// A path and query as it is matched and forwarded.
+struct Path<'a> {
+    normal: Cow<'a, str>,
+    is_bad: bool,
+}
+
+impl<'a> Path<'a> {
+    fn new(sent: &'a str) -> Self {
+        let normal = mesh::normalize(sent);
+        Self {
+            is_bad: normal.is_none(),
+            normal: normal.unwrap_or(Cow::Borrowed(sent)),
+        }
+    }
 }
 
 impl mesh::RequestHead for Http1Request<'_, '_, '_> {
@@ -81,7 +112,7 @@ impl mesh::RequestHead for Http1Request<'_, '_, '_> {
     }
 
     fn scheme(&self) -> &str {
-        self.scheme
+        self.client.origin.scheme
     }
 
     fn authority(&self) -> &str {
@@ -89,7 +120,7 @@ impl mesh::RequestHead for Http1Request<'_, '_, '_> {
     }
 
     fn path_and_query(&self) -> &str {
-        self.head.path_and_query()
+        &self.path.normal
     }
 
     fn header<'a>(&'a self, name: &str) -> Option<Cow<'a, [u8]>> {
@@ -102,7 +133,11 @@ impl mesh::RequestHead for Http1Request<'_, '_, '_> {
     }
 
     fn tls_server(&self) -> Option<usize> {
-        self.tls_server
+        self.client.tls_server
+    }
+
+    fn local_port(&self) -> Option<u16> {
+        Some(self.client.address.port())
     }
 }
 
@@ -121,6 +156,10 @@ impl RequestView for Http1Request<'_, '_, '_> {
 
     fn expects_continue(&self) -> bool {
         self.head.expects_continue()
+    }
+
+    fn has_bad_path(&self) -> bool {
+        self.path.is_bad
     }
 
     fn authority_is_host_field(&self) -> bool {
@@ -194,13 +233,31 @@ impl Fields for ResponseHead<'_, '_> {
 
 /// A request that came over HTTP/2.
 pub(crate) struct Http2Request<'a> {
-    pub(crate) parts: &'a http::request::Parts,
+    parts: &'a http::request::Parts,
     /// No DATA frame follows.
-    pub(crate) ends: bool,
-    pub(crate) scheme: &'static str,
-    pub(crate) tls_server: Option<usize>,
+    ends: bool,
+    client: &'a Client,
     /// `:authority`, or `host` where a client sent that instead.
-    pub(crate) authority: &'a str,
+    authority: &'a str,
+    path: Path<'a>,
+}
+
+impl<'a> Http2Request<'a> {
+    pub(crate) fn new(
+        parts: &'a http::request::Parts,
+        ends: bool,
+        client: &'a Client,
+        authority: &'a str,
+    ) -> Self {
+        let path = parts.uri.path_and_query();
+        Self {
+            parts,
+            ends,
+            client,
+            authority,
+            path: Path::new(path.map_or("/", http::uri::PathAndQuery::as_str)),
+        }
+    }
 }
 
 impl mesh::RequestHead for Http2Request<'_> {
@@ -209,7 +266,7 @@ impl mesh::RequestHead for Http2Request<'_> {
     }
 
     fn scheme(&self) -> &str {
-        self.scheme
+        self.client.origin.scheme
     }
 
     fn authority(&self) -> &str {
@@ -217,10 +274,7 @@ impl mesh::RequestHead for Http2Request<'_> {
     }
 
     fn path_and_query(&self) -> &str {
-        self.parts
-            .uri
-            .path_and_query()
-            .map_or("/", |path| path.as_str())
+        &self.path.normal
     }
 
     fn header<'a>(&'a self, name: &str) -> Option<Cow<'a, [u8]>> {
@@ -234,7 +288,11 @@ impl mesh::RequestHead for Http2Request<'_> {
     }
 
     fn tls_server(&self) -> Option<usize> {
-        self.tls_server
+        self.client.tls_server
+    }
+
+    fn local_port(&self) -> Option<u16> {
+        Some(self.client.address.port())
     }
 }
 
@@ -256,6 +314,10 @@ impl RequestView for Http2Request<'_> {
             .headers
             .get(http::header::EXPECT)
             .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+    }
+
+    fn has_bad_path(&self) -> bool {
+        self.path.is_bad
     }
 
     fn authority_is_host_field(&self) -> bool {
