@@ -39,7 +39,7 @@ struct HostEntry {
 
 impl HostTable {
     /// The virtual host for a request's authority (`host`, `host:port`, `[v6]:port`), if any, with the pattern
-    /// it was found by. `own_port` is the listener's.
+    /// it was found by. `own_port` is the one that the listener really has: in the authority it says nothing.
     pub fn lookup(&self, authority: &str, own_port: u16) -> Option<(VirtualHostId, HostMatch)> {
         let (host, port) = split_port(authority);
         let host = host.strip_suffix('.').unwrap_or(host);
@@ -262,6 +262,9 @@ impl Hasher for HostHasher {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::hash::BuildHasher;
+
     use super::*;
 
     fn table(names: &[(&str, Option<u16>)]) -> HostTable {
@@ -306,6 +309,42 @@ mod tests {
             ("", "* None"),
         ] {
             assert_eq!(found(&table, authority), name, "{authority}");
+        }
+    }
+
+    /// The most keys that share a slot in a table of this many slots, which is what a look-up may have to compare.
+    fn fullest_slot(keys: impl Iterator<Item = Box<str>>, slots: u64) -> usize {
+        let mut counts = BTreeMap::new();
+        for key in keys {
+            let slot = BuildHasherDefault::<HostHasher>::default().hash_one(&*key) % slots;
+            *counts.entry(slot).or_default() += 1;
+        }
+        counts.into_values().max().unwrap_or(0)
+    }
+
+    #[test]
+    fn more_hosts_take_no_more_work_to_look_up() {
+        for hosts in [10_u64, 10_000] {
+            let names = (0..hosts).flat_map(|number| {
+                [
+                    format!("s{number}.default.svc.cluster.local"),
+                    format!("*.t{number:05}.example.com"),
+                ]
+            });
+            let names: Vec<_> = names.collect();
+            let names: Vec<_> = names.iter().map(|name| (name.as_str(), None)).collect();
+            let table = table(&names);
+            // A look-up is one in `exact` and one in `suffix` for each length: count them all.
+            assert_eq!(table.suffix_lengths, [".t00000.example.com".len()]);
+            assert_eq!(table.exact.len() + table.suffix.len(), names.len());
+            for map in [&table.exact, &table.suffix] {
+                let fullest = fullest_slot(map.keys().cloned(), hosts.next_power_of_two());
+                assert!(fullest <= 10, "{fullest} of {hosts} hosts share a slot");
+            }
+            let last = hosts - 1;
+            let wanted = format!("a.t{last:05}.example.com");
+            let expected = format!("*.t{last:05}.example.com None");
+            assert_eq!(found(&table, &wanted), expected);
         }
     }
 

@@ -47,7 +47,8 @@ pub struct Listener {
 pub enum ListenerKind {
     /// A port of an Istio `Gateway`.
     Gateway,
-    /// The listener on 127.0.0.1:15001 that routes by `Host` to every service.
+    /// The listener on 127.0.0.1:15001 that routes by `Host` to every service: its host name, the shorter names
+    /// that Kubernetes gives it, and `NAME.localhost` for tools on this machine.
     Mesh,
 }
 
@@ -193,7 +194,8 @@ pub enum Action {
 pub struct WeightedDestination {
     /// Relative to the sum over the route.
     pub weight: u32,
-    /// `Err` names what is missing: such requests get 503 `NC` (no cluster), as in Envoy.
+    /// `Err` says what is missing, or why nothing may be sent there (TLS that can't be had as written): such
+    /// requests get 503 `NC` (no cluster), as in Envoy.
     pub cluster: Result<ClusterId, String>,
     /// Header changes of this destination (`route[].headers`).
     pub headers: HeaderEdits,

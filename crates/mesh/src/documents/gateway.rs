@@ -110,7 +110,7 @@ fn server<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<(String, Optio
     if fields.node("hosts").is_some_and(|hosts| hosts.len() == 0) {
         fields.error_at("hosts", "must not be empty");
     }
-    let address = fields.optional("bind", bind).flatten();
+    let bind = fields.optional("bind", bind);
     let tls = fields.optional("tls", server_tls);
     let has_tls = fields.is_written("tls");
     fields.accept(&["name"]);
@@ -165,7 +165,12 @@ fn server<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<(String, Optio
     };
     let place = fields.place;
     fields.finish();
-    let server = mode.map(|mode| Server {
+    let (address, is_unix) = match bind {
+        Some(Bind::Address(address)) => (Some(address), false),
+        Some(Bind::Unix) => (None, true),
+        None => (None, false),
+    };
+    let server = mode.filter(|_| !is_unix).map(|mode| Server {
         place,
         port: number,
         address,
@@ -193,17 +198,22 @@ fn server_port<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<(u16, Str
     Some((number?, name?, protocol?))
 }
 
-fn bind<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Option<IpAddr>> {
+/// Where a server listens, if it says so.
+enum Bind {
+    Address(IpAddr),
+    Unix,
+}
+
+fn bind<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Bind> {
     let text = string(node, context)?;
     if text.starts_with("unix://") {
-        context.warning(
-            node.place,
-            "listening on a Unix socket is not served yet: the port is used instead",
-        );
-        return Some(None);
+        let message = "listening on a Unix socket is not served yet: the server is left out, \
+                       as its port would let in other clients";
+        context.warning(node.place, message);
+        return Some(Bind::Unix);
     }
     match text.parse() {
-        Ok(address) => Some(Some(address)),
+        Ok(address) => Some(Bind::Address(address)),
         Err(_) => {
             context.error(
                 node.place,
@@ -285,19 +295,17 @@ const VERSIONS: &[(&str, Option<TlsVersion>)] = &[
     ("TLSV1_3", Some(TlsVersion::V1_3)),
 ];
 
-const TLS_NOT_SERVED: &[NotServed] = &[
-    (
-        "cipherSuites",
-        "the library's own secure suites are offered",
-    ),
-    ("caCrl", "revoked client certificates are still accepted"),
-];
+const TLS_NOT_SERVED: &[NotServed] = &[(
+    "cipherSuites",
+    "the library's own secure suites are offered",
+)];
 
 /// Fields that let only some clients in. Serving the port without them would let in others.
 const CLIENT_CHECKS: &[&str] = &[
     "subjectAltNames",
     "verifyCertificateSpki",
     "verifyCertificateHash",
+    "caCrl",
 ];
 
 fn server_tls<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<ServerTlsSettings> {

@@ -6,17 +6,31 @@ use crate::hosts::HostMap;
 use crate::load::{IgnoredKind, Options, Summary};
 
 /// Istio's kinds that say something about traffic or access which is not served yet.
-const NOT_SERVED: &[(&str, &str)] = &[
-    ("networking.istio.io", "Sidecar"),
-    ("networking.istio.io", "EnvoyFilter"),
-    ("networking.istio.io", "ProxyConfig"),
-    ("networking.istio.io", "WorkloadGroup"),
-    ("security.istio.io", "AuthorizationPolicy"),
-    ("security.istio.io", "PeerAuthentication"),
-    ("security.istio.io", "RequestAuthentication"),
-    ("telemetry.istio.io", "Telemetry"),
-    ("extensions.istio.io", "WasmPlugin"),
+const NOT_SERVED: &[(&str, &str, &str)] = &[
+    ("networking.istio.io", "Sidecar", NO_EFFECT),
+    ("networking.istio.io", "EnvoyFilter", NO_EFFECT),
+    ("networking.istio.io", "ProxyConfig", NO_EFFECT),
+    ("networking.istio.io", "WorkloadGroup", NO_EFFECT),
+    (
+        "security.istio.io",
+        "AuthorizationPolicy",
+        "requests that it denies are let through",
+    ),
+    (
+        "security.istio.io",
+        "PeerAuthentication",
+        "what a listener takes is said by its Gateway alone",
+    ),
+    (
+        "security.istio.io",
+        "RequestAuthentication",
+        "requests with bad tokens are let through",
+    ),
+    ("telemetry.istio.io", "Telemetry", NO_EFFECT),
+    ("extensions.istio.io", "WasmPlugin", NO_EFFECT),
 ];
+
+const NO_EFFECT: &str = "the document has no effect";
 
 const NETWORKING: &str = "networking.istio.io";
 const NETWORKING_VERSIONS: &[&str] = &["v1", "v1beta1", "v1alpha3"];
@@ -92,6 +106,15 @@ impl Reader<'_> {
             self.ignore("no kind".to_owned(), context, node);
             return;
         }
+        let not_served = NOT_SERVED
+            .iter()
+            .find(|(of, name, _)| (*of, *name) == (group, kind));
+        if let Some((_, _, consequence)) = not_served {
+            let message = format!("{kind} is not served yet: {consequence}");
+            context.warning(node.place, message);
+            self.ignore(format!("{api_version} {kind}"), context, node);
+            return;
+        }
         match (group, kind) {
             ("", "List") => {
                 let items = node
@@ -113,14 +136,6 @@ impl Reader<'_> {
                 }
             }
             ("" | "discovery.k8s.io" | "dalbi.io", _) => {}
-            _ if NOT_SERVED.contains(&(group, kind)) => {
-                let finding = Finding::warning(format!(
-                    "{kind} is not served yet: the document has no effect"
-                ));
-                context.report(node.place, finding);
-                self.ignore(format!("{api_version} {kind}"), context, node);
-                return;
-            }
             (NETWORKING, kind) => {
                 let served = NETWORKING_KINDS.iter().copied();
                 let finding = Finding::error(format!("{NETWORKING} has no kind `{kind}`"));

@@ -51,7 +51,13 @@ pub(crate) struct Tls {
     pub(crate) private_key: Option<String>,
     pub(crate) ca_certificates: Option<String>,
     pub(crate) credential_name: Option<Located<String>>,
+    /// `caCrl`, which is not served.
+    pub(crate) has_revocation_list: bool,
 }
+
+/// What to do about a rule with ISTIO_MUTUAL.
+pub(crate) const INSTEAD_OF_ISTIO_MUTUAL: &str =
+    "use MUTUAL with certificates of your own, or DISABLE to send plain text";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TlsMode {
@@ -354,7 +360,11 @@ fn outlier_detection<'d>(
     Some(detection)
 }
 
-const TLS_NOT_SERVED: &[NotServed] = &[("caCrl", "revoked certificates are still accepted")];
+/// Requests are not sent rather than sent less safely than was asked for.
+const TLS_NOT_SERVED: &[NotServed] = &[(
+    "caCrl",
+    "requests to the host get 503, as revoked certificates would be accepted",
+)];
 
 const TLS_MODES: &[(&str, TlsMode)] = &[
     ("DISABLE", TlsMode::Disable),
@@ -380,6 +390,7 @@ fn tls<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Tls> {
         private_key: fields.optional("privateKey", non_empty),
         ca_certificates: fields.optional("caCertificates", non_empty),
         credential_name: fields.optional("credentialName", located(non_empty)),
+        has_revocation_list: fields.is_written("caCrl"),
     };
     let has_files = tls.client_certificate.is_some()
         || tls.private_key.is_some()
@@ -411,9 +422,10 @@ fn tls<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Tls> {
                     "ISTIO_MUTUAL brings its own certificates; remove the files or use MUTUAL",
                 );
             }
-            let message =
-                "ISTIO_MUTUAL is not served yet: requests go to the endpoints in plain text";
-            fields.report_at("mode", Finding::warning(message));
+            let message = "ISTIO_MUTUAL is not served yet: requests to the host get 503, \
+                           as they must not go out in plain text";
+            let finding = Finding::warning(message).help(INSTEAD_OF_ISTIO_MUTUAL);
+            fields.report_at("mode", finding);
         }
         TlsMode::Disable | TlsMode::Simple | TlsMode::Mutual => {}
     }

@@ -7,7 +7,7 @@ use super::registry::{Port, Registry, Service};
 use super::rules::{HostRules, Rules};
 use super::{Input, credentials};
 use crate::documents::Metadata;
-use crate::documents::traffic_policy::{Tls, TlsMode};
+use crate::documents::traffic_policy::{INSTEAD_OF_ISTIO_MUTUAL, Tls, TlsMode};
 use crate::documents::workload::selects;
 use crate::hosts::HostMap;
 use crate::model::{
@@ -23,8 +23,17 @@ pub(super) struct Clusters<'d> {
     /// By position of the service in the registry.
     host_rules: BTreeMap<usize, HostRules<'d>>,
     /// By position of the service, and port; then by subset.
-    known: BTreeMap<(usize, u16), HostMap<ClusterId>>,
+    known: BTreeMap<(usize, u16), HostMap<Result<ClusterId, NoCluster>>>,
     clusters: Vec<Cluster>,
+}
+
+/// Why requests can't be sent.
+#[derive(Debug, Clone)]
+pub(super) enum NoCluster {
+    /// No rule has the subset.
+    NoSubset,
+    /// Sending them would be less safe than was asked for. Says why, and what to do.
+    Unsafe(String),
 }
 
 impl<'d> Clusters<'d> {
@@ -49,25 +58,27 @@ impl<'d> Clusters<'d> {
         self.rules_of(service).subset_names().collect()
     }
 
-    /// The cluster of a service's port. `subset` is empty for the whole; `None` if there is no such subset.
+    /// The cluster of a service's port. `subset` is empty for the whole.
     pub(super) fn cluster(
         &mut self,
-        service_position: usize,
+        service: usize,
         port: &Port,
         subset: &str,
-    ) -> Option<ClusterId> {
-        let key = (service_position, port.number);
-        if let Some(id) = self.known.get(&key).and_then(|known| known.get(subset)) {
-            return Some(*id);
+    ) -> Result<ClusterId, NoCluster> {
+        let key = (service, port.number);
+        if let Some(known) = self.known.get(&key).and_then(|known| known.get(subset)) {
+            return known.clone();
         }
-        let service = &self.registry.services[service_position];
-        let name = format!("outbound|{}|{subset}|{}", port.number, service.host);
-        let rules = self.rules_of(service_position);
-        let cluster = build(service, port, subset, name, &rules, self.input)?;
-        let id = ClusterId(u32::try_from(self.clusters.len()).expect("fewer than 2^32 clusters"));
-        self.clusters.push(cluster);
-        self.known.entry(key).or_default().insert(subset.into(), id);
-        Some(id)
+        let rules = self.rules_of(service);
+        let service = &self.registry.services[service];
+        let built = build(service, port, subset, &rules, self.input).map(|cluster| {
+            let id = u32::try_from(self.clusters.len()).expect("fewer than 2^32 clusters");
+            self.clusters.push(cluster);
+            ClusterId(id)
+        });
+        let known = self.known.entry(key).or_default();
+        known.insert(subset.into(), built.clone());
+        built
     }
 
     fn rules_of(&mut self, service: usize) -> HostRules<'d> {
@@ -85,13 +96,12 @@ fn build(
     service: &Service,
     port: &Port,
     subset: &str,
-    name: String,
     rules: &HostRules<'_>,
     input: Input<'_>,
-) -> Option<Cluster> {
+) -> Result<Cluster, NoCluster> {
     let subset_rule = match subset {
         "" => None,
-        name => Some(rules.subset(name)?),
+        name => Some(rules.subset(name).ok_or(NoCluster::NoSubset)?),
     };
     let (policy, rule) = rules.policy(port.number, subset_rule);
     let selected = port.endpoints.iter().filter(|endpoint| match subset_rule {
@@ -114,12 +124,12 @@ fn build(
         // `DO_NOT_UPGRADE` is about upgrading; a port that is HTTP/2 already stays it.
         Some(false) | None => port.protocol.upstream(),
     };
-    let tls = policy
-        .tls
-        .zip(rule)
-        .and_then(|(tls, rule)| origination(&tls, &rule.meta, input));
-    Some(Cluster {
-        name,
+    let tls = match policy.tls.zip(rule) {
+        Some((tls, rule)) => origination(&tls, &rule.meta, input).map_err(NoCluster::Unsafe)?,
+        None => None,
+    };
+    Ok(Cluster {
+        name: format!("outbound|{}|{subset}|{}", port.number, service.host),
         host: service.host.clone(),
         namespace: service.namespace.clone(),
         port: port.number,
@@ -143,41 +153,67 @@ impl Candidate {
     }
 }
 
-/// TLS towards endpoints. With a `Secret` that is missing nothing gets weaker: without its CA the system's are
-/// asked, and without the client's certificate the server refuses.
-fn origination(tls: &Tls, meta: &Metadata, input: Input<'_>) -> Option<TlsOrigination> {
-    if matches!(tls.mode, TlsMode::Disable | TlsMode::IstioMutual) {
-        return None;
+/// TLS towards endpoints. What can't be done as written is not done by halves: the error says why.
+fn origination(
+    tls: &Tls,
+    meta: &Metadata,
+    input: Input<'_>,
+) -> Result<Option<TlsOrigination>, String> {
+    let label = &meta.label;
+    match tls.mode {
+        TlsMode::Disable => return Ok(None),
+        TlsMode::IstioMutual => {
+            return Err(format!(
+                "{label} asks for ISTIO_MUTUAL, which is not served yet; {INSTEAD_OF_ISTIO_MUTUAL}"
+            ));
+        }
+        TlsMode::Simple | TlsMode::Mutual => {}
     }
-    let document = std::sync::Arc::clone(meta.context(input.files, input.report).file);
-    // Istio's word for the system's trust anchors.
-    let ca_file = tls
-        .ca_certificates
-        .as_deref()
-        .filter(|name| *name != "system");
-    let mut ca = ca_file.map(|name| credentials::file(name, &document));
+    if tls.has_revocation_list {
+        return Err(format!(
+            "{label} has `caCrl`, which is not served yet; remove it to take revoked certificates too"
+        ));
+    }
+    let context = meta.context(input.files, input.report);
+    let ca;
     let mut client_certificate = None;
     if let Some(name) = &tls.credential_name {
-        if let Some(secret) = credentials::secret(name, meta, input) {
-            ca = credentials::ca(name, secret, meta, input);
-            if tls.mode == TlsMode::Mutual {
-                client_certificate = credentials::certificate(name, secret, meta, input);
+        let named = format!("Secret `{}` of {label}", name.value);
+        let Some(secret) = credentials::secret(name, meta, input) else {
+            return Err(format!("{named} is not there"));
+        };
+        ca = credentials::ca(name, secret, meta, input);
+        if ca.is_none() {
+            // Anybody's certificate would do if the system's trust anchors took its place.
+            let message = format!("Secret `{}` has no CA bundle (`ca.crt`)", name.value);
+            context.warning(name.place, message);
+            return Err(format!("{named} has no CA bundle (`ca.crt`)"));
+        }
+        if tls.mode == TlsMode::Mutual {
+            client_certificate = credentials::certificate(name, secret, meta, input);
+            if client_certificate.is_none() {
+                return Err(format!("{named} has no certificate and key"));
             }
         }
-    } else if tls.mode == TlsMode::Mutual
-        && let (Some(chain), Some(key)) = (&tls.client_certificate, &tls.private_key)
-    {
-        let (chain, key) = (
-            credentials::file(chain, &document),
-            credentials::file(key, &document),
-        );
-        client_certificate = Some(CertificateSource { chain, key });
+    } else {
+        // `system` is Istio's word for the system's trust anchors.
+        let file = tls.ca_certificates.as_deref();
+        let file = file.filter(|name| *name != "system");
+        ca = file.map(|name| credentials::file(name, context.file));
+        if tls.mode == TlsMode::Mutual
+            && let (Some(chain), Some(key)) = (&tls.client_certificate, &tls.private_key)
+        {
+            client_certificate = Some(CertificateSource {
+                chain: credentials::file(chain, context.file),
+                key: credentials::file(key, context.file),
+            });
+        }
     }
-    Some(TlsOrigination {
+    Ok(Some(TlsOrigination {
         sni: tls.sni.clone(),
         ca,
         client_certificate,
         subject_alt_names: tls.subject_alt_names.clone(),
         verify: tls.verify,
-    })
+    }))
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use super::Input;
-use super::clusters::Clusters;
+use super::clusters::{Clusters, NoCluster};
 use super::registry::{Port, Service};
 use super::routes::{self, Scope};
 use crate::decode::Finding;
@@ -13,7 +13,8 @@ use crate::documents::Object;
 use crate::documents::virtual_service::{MESH, VirtualService, default_retries};
 use crate::hosts::{HostTable, fully_qualified, is_subset, pattern_rank};
 use crate::model::{
-    Action, HeaderEdits, Listener, ListenerKind, Route, VirtualHost, WeightedDestination,
+    Action, HeaderEdits, Listener, ListenerKind, Route, VirtualHost, VirtualHostId,
+    WeightedDestination,
 };
 
 /// Istio's port for a sidecar's outbound traffic.
@@ -31,11 +32,16 @@ pub(super) fn listener<'d>(input: Input<'d>, clusters: &mut Clusters<'d>) -> Opt
     for service in &registry.services {
         short_names.claim(service, &input.options.default_namespace);
     }
+    let mut local_names: Vec<(String, u16, VirtualHostId)> = Vec::new();
     for (position, service) in registry.services.iter().enumerate() {
         let names = short_names.of(service);
+        let local_name = short_names.local(service);
         for port in service.ports.iter().filter(|port| port.protocol.is_http()) {
             let virtual_host = virtual_host(position, service, port, &claims, clusters);
             let id = hosts.push(virtual_host);
+            if let Some(name) = &local_name {
+                local_names.push((name.clone(), port.number, id));
+            }
             for name in &names {
                 hosts.name(name, Some(port.number), id);
                 // The first port is the one for a `Host` without a port.
@@ -57,6 +63,12 @@ pub(super) fn listener<'d>(input: Input<'d>, clusters: &mut Clusters<'d>) -> Opt
             });
             hosts.name(host, None, id);
         }
+    }
+    // Last, so that they take nothing from what is written, be it by a wildcard.
+    local_names.retain(|(name, ..)| hosts.lookup(name, PORT).is_none());
+    for (name, port, id) in local_names {
+        hosts.name(&name, Some(port), id);
+        hosts.name(&name, None, id);
     }
     (!hosts.is_empty()).then(|| Listener {
         name: MESH.to_owned(),
@@ -96,7 +108,10 @@ fn virtual_host(
     }
     let cluster = clusters
         .cluster(position, port, "")
-        .ok_or_else(|| "the whole service is a subset that is missing".to_owned());
+        .map_err(|missing| match missing {
+            NoCluster::Unsafe(why) => why,
+            NoCluster::NoSubset => "the whole service is a subset that is missing".to_owned(),
+        });
     let destination = WeightedDestination {
         weight: 1,
         cluster,
@@ -220,14 +235,24 @@ impl ShortNames {
             let namespace = &service.namespace;
             names.push(format!("{name}.{namespace}.svc"));
             names.push(format!("{name}.{namespace}"));
-            if self
-                .holders
-                .get(name)
-                .is_some_and(|(_, holder)| holder == namespace)
-            {
+            if self.has_short_name(service) {
                 names.push(name.clone());
             }
         }
         names
+    }
+
+    /// `name.localhost`, which browsers and curl send to this machine by themselves (RFC 6761 section 6.3), so that
+    /// `curl http://reviews.localhost:15001/` needs no `Host`.
+    fn local(&self, service: &Service) -> Option<String> {
+        let name = service.kubernetes_name.as_ref()?;
+        self.has_short_name(service)
+            .then(|| format!("{name}.localhost"))
+    }
+
+    fn has_short_name(&self, service: &Service) -> bool {
+        let name = service.kubernetes_name.as_ref();
+        name.and_then(|name| self.holders.get(name))
+            .is_some_and(|(_, holder)| *holder == service.namespace)
     }
 }

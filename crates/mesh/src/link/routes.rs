@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::NOT_FOUND;
-use super::clusters::Clusters;
+use super::clusters::{Clusters, NoCluster};
 use crate::decode::{Context, Finding, Located, did_you_mean};
 use crate::documents::Object;
 use crate::documents::virtual_service::{Destination, MESH, Rule, RuleAction, VirtualService};
@@ -174,8 +174,11 @@ fn resolve(
         return Err(message);
     };
     let subset_name = subset.as_ref().map_or("", |subset| subset.value.as_str());
-    if let Some(id) = clusters.cluster(position, port, subset_name) {
-        return Ok(id);
+    match clusters.cluster(position, port, subset_name) {
+        Ok(id) => return Ok(id),
+        // The rule that asks for it has been warned about.
+        Err(NoCluster::Unsafe(why)) => return Err(why),
+        Err(NoCluster::NoSubset) => {}
     }
     let message = format!("no DestinationRule for {full} has subset `{subset_name}`");
     let near = did_you_mean(subset_name, clusters.subset_names(position));

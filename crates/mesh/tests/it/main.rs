@@ -9,6 +9,7 @@ mod conformance;
 mod folder;
 mod gateways;
 mod golden;
+mod mesh_listener;
 mod properties;
 mod request;
 mod size;

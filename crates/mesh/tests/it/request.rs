@@ -14,6 +14,7 @@ pub(crate) struct Request {
     pub(crate) target: String,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) tls_server: Option<usize>,
+    pub(crate) local_port: Option<u16>,
 }
 
 impl Request {
@@ -46,6 +47,7 @@ impl Request {
             target: target.to_owned(),
             headers: words.map(header).collect(),
             tls_server: None,
+            local_port: None,
         }
     }
 
@@ -74,6 +76,9 @@ impl RequestHead for Request {
     }
     fn tls_server(&self) -> Option<usize> {
         self.tls_server
+    }
+    fn local_port(&self) -> Option<u16> {
+        self.local_port
     }
     fn header<'a>(&'a self, name: &str) -> Option<Cow<'a, [u8]>> {
         let values: Vec<_> = self
