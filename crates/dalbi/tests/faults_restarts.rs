@@ -221,10 +221,12 @@ async fn sigterm_under_load_loses_no_request() {
     assert_eq!(exit, Some(0));
     for load in [load, posts] {
         let clients = load.clients();
-        // Every client was told, and then found nobody to connect to.
+        // Every client was told, perhaps again on a connection that was just waiting to be accepted, and
+        // then found nobody to connect to.
         let tally = load.finish().await;
         assert_lossless(&tally);
-        assert_eq!((tally.closed, tally.refused), (clients, clients));
+        assert!(tally.closed >= clients, "{} of {clients}", tally.closed);
+        assert_eq!(tally.refused, clients);
     }
 }
 
@@ -314,6 +316,12 @@ async fn a_second_signal_does_not_wait() {
         http::try_send(dalbi.admin(), request("GET", "/ready", &[]))
             .await
             .is_ok_and(|answer| answer.status() == 503)
+    })
+    .await;
+    // One that comes at once is taken for an echo of the first, so it is sent until it is heard.
+    support::until("it ends", async || {
+        dalbi.process.signal(Signal::TERM);
+        tokio::net::TcpStream::connect(dalbi.admin()).await.is_err()
     })
     .await;
     assert_eq!(in_time("the end", dalbi.terminate()).await, Some(0));

@@ -145,6 +145,8 @@ async fn closes_are_passed_on_both_ways() {
         Some(Ok(Message::Close(_)))
     ));
     assert!(next(&mut socket).await.is_none());
+    // The server waits for that, for a while.
+    drop(socket);
     stage.server.stdout_line("a close", |line| {
         (line == "closed 4002 enough").then_some(())
     });
@@ -158,6 +160,12 @@ async fn closes_are_passed_on_both_ways() {
         (u16::from(close.code), close.reason.as_str()),
         (4001, "as asked")
     );
+    // Reading on is what sends the reply.
+    assert!(next(&mut socket).await.is_none());
+    drop(socket);
+    stage.server.stdout_line("a close", |line| {
+        (line == "closed 4001 as asked").then_some(())
+    });
 
     // Either end may just vanish.
     let mut socket = tungstenite(&stage.dalbi).await;
