@@ -12,6 +12,8 @@ pub(crate) struct Request {
     uri: Uri,
     /// From the `Host` header, else from the URL.
     authority: String,
+    /// As it is matched and forwarded.
+    path_and_query: String,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -26,6 +28,8 @@ pub(crate) enum RequestError {
     Scheme(String),
     #[error("`{0}` names no host; write a whole URL or add -H 'host: bookinfo.example'")]
     Host(String),
+    #[error("`{0}` has an escaped NUL; such requests get 400")]
+    Path(String),
     #[error("`{0}` is not a header; write -H 'name: value'")]
     Header(String),
 }
@@ -66,10 +70,14 @@ impl Request {
         let authority = authority
             .ok_or_else(|| RequestError::Host(url.to_owned()))?
             .to_owned();
+        let path_and_query = mesh::normalize(sent_path(&uri))
+            .ok_or_else(|| RequestError::Path(url.to_owned()))?
+            .into_owned();
         Ok(Self {
             method,
             uri,
             authority,
+            path_and_query,
             headers,
         })
     }
@@ -96,15 +104,21 @@ impl Request {
         self.uri.host().unwrap_or(&self.authority)
     }
 
-    /// The URL in full.
+    /// The URL in full, its path as it was sent.
     pub(crate) fn url(&self) -> String {
         let scheme = self.scheme();
         let authority = self
             .uri
             .authority()
             .map_or(self.authority.as_str(), http::uri::Authority::as_str);
-        format!("{scheme}://{authority}{}", self.path_and_query())
+        format!("{scheme}://{authority}{}", sent_path(&self.uri))
     }
+}
+
+/// The path and query as a client sends them.
+fn sent_path(uri: &Uri) -> &str {
+    uri.path_and_query()
+        .map_or("/", http::uri::PathAndQuery::as_str)
 }
 
 fn header(line: &str) -> Result<(HeaderName, HeaderValue), RequestError> {
@@ -130,9 +144,7 @@ impl RequestHead for Request {
     }
 
     fn path_and_query(&self) -> &str {
-        self.uri
-            .path_and_query()
-            .map_or("/", http::uri::PathAndQuery::as_str)
+        &self.path_and_query
     }
 
     fn header<'a>(&'a self, name: &str) -> Option<Cow<'a, [u8]>> {
@@ -177,6 +189,10 @@ mod tests {
             ("b", "a", 443)
         );
         assert_eq!(secure.path_and_query(), "/");
+
+        let spelled = request("http://a/x/%2e%2e/b?c=/../d", &[]).unwrap();
+        assert_eq!(spelled.path_and_query(), "/b?c=/../d");
+        assert_eq!(spelled.url(), "http://a/x/%2e%2e/b?c=/../d");
     }
 
     #[test]
@@ -186,6 +202,7 @@ mod tests {
             ("ftp://a/", &[], "scheme `ftp` is not served"),
             ("http://a b/", &[], "is not a URL"),
             ("a", &["no colon"], "is not a header"),
+            ("a/%00", &[], "has an escaped NUL"),
         ] {
             let message = request(url, headers).unwrap_err().to_string();
             assert!(message.contains(expected), "{url}: {message}");
