@@ -214,3 +214,41 @@ impl BodySink for H1Sink<'_> {
         self.flush().await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trickled_head_is_parsed_once_a_line() {
+        let head = format!(
+            "GET / HTTP/1.1\r\nhost: test\r\nx-long: {}\r\n\r\n",
+            "v".repeat(5_000)
+        );
+        let head = head.as_bytes();
+        let tries = |limits: &Limits| {
+            let lengths = 1..=head.len();
+            lengths
+                .filter(|length| may_complete_head(&head[..*length], length - 1, limits))
+                .count()
+        };
+        // The first byte and the four line ends.
+        assert_eq!(tries(&Limits::default()), 5);
+        // A head that reaches the limit is judged at once, line end or not.
+        let head_bytes = 4_000;
+        let short = Limits {
+            head_bytes,
+            ..Limits::default()
+        };
+        assert!(may_complete_head(
+            &head[..head_bytes],
+            head_bytes - 1,
+            &short
+        ));
+        assert!(!may_complete_head(
+            &head[..head_bytes - 1],
+            head_bytes - 2,
+            &short
+        ));
+    }
+}
