@@ -240,7 +240,9 @@ fn a_taken_port_is_named() {
     assert_eq!(output.status.code(), Some(3));
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(
-        stderr.starts_with(&format!("error: listen on {address}: ")),
+        stderr.starts_with(&format!(
+            "error: listen on {address} (port 0 with --listen takes a free one): "
+        )),
         "{stderr}"
     );
 }

@@ -58,7 +58,7 @@ pub(crate) async fn serve(worker: &Worker, io: Io, mut buffer: Buffer, client: &
                 timer.poll_expired(until.into(), cx).map(|_| false)
             });
             if !begun.await {
-                break Close::Now;
+                break Close::Finish;
             }
         }
         match request(worker, &io, &mut buffer, client, &mut timer).await {
@@ -66,14 +66,23 @@ pub(crate) async fn serve(worker: &Worker, io: Io, mut buffer: Buffer, client: &
             Some(close) => break close,
         }
     };
-    if matches!(close, Close::Linger) {
-        linger(&io, &mut buffer, &mut timer).await;
+    match close {
+        Close::Linger => linger(&io, &mut buffer, &mut timer).await,
+        // TLS tells an end from a connection that was cut (RFC 8446 section 6.1).
+        Close::Finish if io.borrow().is_tls() => {
+            let until = Instant::now() + LINGER;
+            timer.until(Some(until.into()), shutdown(&io)).await.ok();
+        }
+        Close::Finish | Close::Now => {}
     }
 }
 
 /// How a connection is closed.
 enum Close {
+    /// Something broke: the client must not take it for an orderly end.
     Now,
+    /// All is said and read.
+    Finish,
     /// The client may still be sending: closing at once would reset the connection and lose the answer.
     Linger,
 }
@@ -167,7 +176,7 @@ async fn request(
     match end {
         Ok(End::Complete { request_done: true }) if keep_alive => None,
         // All that the client sent has been read: closing resets nothing.
-        Ok(End::Complete { request_done: true }) if buffer.is_empty() => Some(Close::Now),
+        Ok(End::Complete { request_done: true }) if buffer.is_empty() => Some(Close::Finish),
         Ok(End::Complete { .. }) => Some(Close::Linger),
         Ok(End::Aborted) => Some(Close::Now),
         Ok(End::Switched(switched)) => {

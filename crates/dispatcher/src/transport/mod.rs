@@ -77,6 +77,11 @@ impl AsyncWrite for Io {
 }
 
 impl Io {
+    /// Whether bytes are encrypted on it.
+    pub(crate) fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
     /// Whether a pooled connection can be used again: nothing has arrived and it is not closed.
     /// Costs no system call unless the kernel has said that something happened.
     pub(crate) fn is_quiet(&mut self) -> bool {
