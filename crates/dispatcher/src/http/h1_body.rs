@@ -28,8 +28,6 @@ pub(crate) struct H1Source<'c> {
     decoder: Decoder,
     /// What the last part handed out took up; consumed when the next is asked for.
     taken: usize,
-    /// Bytes of body handed out.
-    pub(crate) bytes: u64,
 }
 
 impl<'c> H1Source<'c> {
@@ -44,7 +42,6 @@ impl<'c> H1Source<'c> {
             buffer,
             decoder: Decoder::new(body, limits),
             taken: 0,
-            bytes: 0,
         }
     }
 
@@ -85,7 +82,6 @@ impl BodySource for H1Source<'_> {
             match step.event {
                 Event::Data(range) => {
                     self.taken = step.consumed;
-                    self.bytes += range.len() as u64;
                     return Ok(Part::Data(&self.buffer.filled()[range]));
                 }
                 Event::Trailers(range) => {
@@ -128,8 +124,6 @@ pub(crate) struct H1Sink<'c> {
     io: &'c RefCell<Io>,
     body: Body,
     pending: Vec<u8>,
-    /// Bytes of body taken.
-    pub(crate) bytes: u64,
 }
 
 impl<'c> H1Sink<'c> {
@@ -138,7 +132,6 @@ impl<'c> H1Sink<'c> {
             io,
             body,
             pending: Vec::new(),
-            bytes: 0,
         }
     }
 
@@ -177,7 +170,6 @@ impl Drop for H1Sink<'_> {
 
 impl BodySink for H1Sink<'_> {
     async fn data(&mut self, bytes: &[u8]) -> Result<(), BodyError> {
-        self.bytes += bytes.len() as u64;
         let chunked = self.body == Body::Chunked;
         if chunked {
             http1::write_chunk_header(bytes.len(), self.pending());

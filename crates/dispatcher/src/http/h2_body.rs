@@ -17,8 +17,6 @@ const GATHER_BYTES: usize = 16 * 1024;
 pub(crate) struct H2Source {
     stream: RecvStream,
     chunk: Bytes,
-    /// Bytes of body handed out.
-    pub(crate) bytes: u64,
 }
 
 impl H2Source {
@@ -26,7 +24,6 @@ impl H2Source {
         Self {
             stream,
             chunk: Bytes::new(),
-            bytes: 0,
         }
     }
 
@@ -47,7 +44,6 @@ impl BodySource for H2Source {
                 Some(chunk) => {
                     let chunk = chunk?;
                     if !chunk.is_empty() {
-                        self.bytes += chunk.len() as u64;
                         self.chunk = chunk;
                         return Ok(Part::Data(&self.chunk));
                     }
@@ -68,8 +64,6 @@ pub(crate) struct H2Sink<'s> {
     stream: &'s RefCell<Option<SendStream<Bytes>>>,
     held: BytesMut,
     ended: bool,
-    /// Bytes of body taken.
-    pub(crate) bytes: u64,
 }
 
 impl<'s> H2Sink<'s> {
@@ -79,7 +73,6 @@ impl<'s> H2Sink<'s> {
             stream,
             held: BytesMut::new(),
             ended,
-            bytes: 0,
         }
     }
 
@@ -138,7 +131,6 @@ impl<'s> H2Sink<'s> {
 
 impl BodySink for H2Sink<'_> {
     async fn data(&mut self, bytes: &[u8]) -> Result<(), BodyError> {
-        self.bytes += bytes.len() as u64;
         if self.held.len() + bytes.len() > GATHER_BYTES {
             self.send(false).await?;
         }
