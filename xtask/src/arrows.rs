@@ -35,6 +35,11 @@ const RULES: &[Rule] = &[
         may_use: &["alba"],
     },
     Rule {
+        name: "sim",
+        pure: true,
+        may_use: &["alba"],
+    },
+    Rule {
         name: "dispatcher",
         pure: false,
         may_use: &["alba", "http1", "mesh"],
@@ -42,7 +47,7 @@ const RULES: &[Rule] = &[
     Rule {
         name: "dalbi",
         pure: false,
-        may_use: &["alba", "dispatcher", "http1", "mesh"],
+        may_use: &["alba", "dispatcher", "http1", "mesh", "sim"],
     },
     Rule {
         name: "bench",

@@ -1,6 +1,8 @@
 //! How a picked attempt ended.
 
-use crate::Time;
+use std::time::Duration;
+
+use crate::{LoadReport, Time};
 
 /// How a picked attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -36,7 +38,7 @@ impl Outcome {
 
 /// What [`Balancer::complete`](crate::Balancer::complete) is told.
 ///
-/// More will be said here (load reports): build it with [`Completion::new`].
+/// Build it with [`Completion::new`].
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Completion {
@@ -46,6 +48,10 @@ pub struct Completion {
     pub at: Time,
     /// When the first byte of the answer came, if one did.
     pub first_byte: Option<Time>,
+    /// How long connecting took, if the attempt opened a connection.
+    pub connect: Option<Duration>,
+    /// What the endpoint said of its load.
+    pub report: Option<LoadReport>,
 }
 
 impl Completion {
@@ -55,6 +61,8 @@ impl Completion {
             outcome,
             at,
             first_byte: None,
+            connect: None,
+            report: None,
         }
     }
 
@@ -62,6 +70,20 @@ impl Completion {
     #[must_use]
     pub const fn with_first_byte(mut self, first_byte: Time) -> Self {
         self.first_byte = Some(first_byte);
+        self
+    }
+
+    /// The same, with how long connecting took.
+    #[must_use]
+    pub const fn with_connect(mut self, connect: Duration) -> Self {
+        self.connect = Some(connect);
+        self
+    }
+
+    /// The same, with what the endpoint said of its load.
+    #[must_use]
+    pub const fn with_report(mut self, report: LoadReport) -> Self {
+        self.report = Some(report);
         self
     }
 }

@@ -35,6 +35,7 @@ mod outlier;
 mod pick;
 mod policy;
 mod pool;
+mod report;
 mod rng;
 mod settings;
 mod time;
@@ -44,6 +45,9 @@ pub use balancer::Balancer;
 pub use completion::{Completion, Outcome};
 pub use endpoint::{Endpoint, EndpointId, EndpointView, Locality};
 pub use pick::{Pick, PickRequest};
+pub use report::{LoadReport, Observation};
 pub use rng::Rng;
-pub use settings::{OutlierDetection, Policy, Settings};
+pub use settings::{
+    Alba, LoadBound, OutlierDetection, Parts, Policy, Price, Settings, SlowStart, Subset,
+};
 pub use time::Time;

@@ -3,17 +3,19 @@
 use std::sync::Arc;
 
 use crate::endpoint::EndpointState;
-use crate::{EndpointId, Time};
+use crate::{EndpointId, Locality, Time};
 
 /// What the balancer may know of the request it picks for.
 ///
-/// More will be said here (tenant, the user's locality): fill it with `..PickRequest::default()`.
+/// Fill it with `..PickRequest::default()`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PickRequest<'a> {
     /// Positions already tried by earlier attempts: avoided unless nothing else is left.
     pub tried: &'a [u32],
     /// The consistent-hash key, where the policy wants one.
     pub hash: Option<u64>,
+    /// Where the user is, if that is known better than by where the dispatcher runs.
+    pub origin: Option<&'a Locality>,
 }
 
 /// One attempt on one endpoint. Hand it to [`Balancer::complete`](crate::Balancer::complete); one that is

@@ -41,5 +41,7 @@ pub(crate) fn draw(policy: &Policy, context: Context<'_>, rng: &mut Rng) -> usiz
             decay,
             default_latency,
         } => peak_ewma::draw(context, decay, default_latency, rng),
+        Policy::Alba(_) => least_request::draw(context, 2, rng),
+        Policy::RingHash { .. } | Policy::Maglev { .. } => random::draw(context, rng),
     }
 }

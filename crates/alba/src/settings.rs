@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::Locality;
+
 /// Everything that can be set about a balancer.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -10,14 +12,23 @@ pub struct Settings {
     pub policy: Policy,
     /// Passive ejection; `None` switches it off.
     pub outlier_detection: Option<OutlierDetection>,
+    /// How endpoints that come later are eased in; `None` gives them their full weight at once.
+    pub slow_start: Option<SlowStart>,
+    /// Picks from a part of a very large list; `None` uses all of it.
+    pub subset: Option<Subset>,
+    /// Where the dispatcher runs; empty if that is not known.
+    pub origin: Locality,
 }
 
 impl Settings {
-    /// `policy`, with or without passive ejection.
-    pub const fn new(policy: Policy, outlier_detection: Option<OutlierDetection>) -> Self {
+    /// `policy`, with or without passive ejection, and all else at its default.
+    pub fn new(policy: Policy, outlier_detection: Option<OutlierDetection>) -> Self {
         Self {
             policy,
             outlier_detection,
+            slow_start: None,
+            subset: None,
+            origin: Locality::default(),
         }
     }
 }
@@ -51,6 +62,132 @@ pub enum Policy {
         /// Assumed for an endpoint that has answered nothing yet; Linkerd's is 30 ms.
         default_latency: Duration,
     },
+    /// The learned policy: the server that will answer soonest.
+    Alba(Alba),
+    /// Consistent hashing on a ring (Ketama), as Envoy's `RING_HASH`. Picks need
+    /// [`PickRequest::hash`](crate::PickRequest::hash); without one they are random.
+    RingHash {
+        /// Places on the ring, at least; Istio's `minimumRingSize` is 1024.
+        minimum_ring_size: u32,
+        /// Bounded load.
+        bound: LoadBound,
+    },
+    /// Consistent hashing by look-up table (Eisenbud and others 2016), as Envoy's `MAGLEV`. Picks need
+    /// [`PickRequest::hash`](crate::PickRequest::hash); without one they are random.
+    Maglev {
+        /// Entries of the table, a prime; Istio's `tableSize` is 65,537.
+        table_size: u32,
+        /// Bounded load.
+        bound: LoadBound,
+    },
+}
+
+/// How far an endpoint's load may exceed the mean before hashing goes on to the next (Mirrokni and others
+/// 2018, "Consistent hashing with bounded loads"; Envoy's `hash_balance_factor`).
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct LoadBound(
+    /// Times the mean in-flight count, above 1; `None` sets no bound (as in Envoy and Istio).
+    pub Option<f64>,
+);
+
+/// How an endpoint that comes to a running pool is eased in (Istio `warmup`, Envoy slow start): its weight
+/// is multiplied by `max(minimum_percent / 100, (age / duration) ^ (1 / aggression))`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SlowStart {
+    /// From coming in to full weight.
+    pub duration: Duration,
+    /// 1 is linear; above it traffic comes faster at first. At least 1.
+    pub aggression: f64,
+    /// Share of its weight that an endpoint has at once; 0 to 100.
+    pub minimum_percent: f64,
+}
+
+/// Which part of a very large list a dispatcher uses, so that connections and probes stay few while the
+/// load stays even: rendezvous hashing (Thaler and Ravishankar 1998), endpoints of the dispatcher's own
+/// zone first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Subset {
+    /// Endpoints in use, at least 1; a list that is not longer is used whole.
+    pub size: u32,
+    /// The dispatcher's identity: others should choose other parts.
+    pub key: u64,
+}
+
+/// Parameters of [`Policy::Alba`].
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Alba {
+    /// Uniform draws per pick besides the endpoints with the newest reports; 1 to 16.
+    pub draws: u32,
+    /// A report older than this counts as none.
+    pub fresh: Duration,
+    /// Probes that a request pays for; 0 to 1, 0 sends none.
+    pub probes_per_request: f64,
+    /// Most probes in a second.
+    pub probes_per_s: f64,
+    /// What a request costs those behind it, as a share of the endpoint's wait: the toll of Pigou.
+    pub toll: f64,
+    /// Added to an endpoint in another zone of the origin's region.
+    pub zone_price: Duration,
+    /// Added to an endpoint in another region.
+    pub region_price: Duration,
+    /// Prices between places that replace the two above.
+    pub prices: Vec<Price>,
+    /// What is switched off.
+    pub without: Parts,
+}
+
+impl Default for Alba {
+    fn default() -> Self {
+        Self {
+            draws: 3,
+            fresh: Duration::from_secs(1),
+            probes_per_request: 0.25,
+            probes_per_s: 50.0,
+            toll: 1.0,
+            zone_price: Duration::from_millis(1),
+            region_price: Duration::from_millis(20),
+            prices: Vec::new(),
+            without: Parts::default(),
+        }
+    }
+}
+
+/// What a crossing costs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Price {
+    /// Where the user or the dispatcher is; empty fields match anything.
+    pub from: Locality,
+    /// Where the endpoint is; empty fields match anything.
+    pub to: Locality,
+    /// Added to the endpoint's score.
+    pub price: Duration,
+}
+
+/// The parts of the learned policy, each true if it is left out: for measuring what each is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Parts {
+    /// Candidates with the newest reports.
+    pub ring: bool,
+    /// Learned trust in reports by their age: without it a fresh report is believed whole.
+    pub trust: bool,
+    /// One learned speed per endpoint: without it all are taken as equally fast.
+    pub speed: bool,
+    /// How long an endpoint has not answered while requests wait there.
+    pub silence: bool,
+    /// Division by the success rate.
+    pub success: bool,
+    /// What a request costs those behind it.
+    pub toll: bool,
+    /// Prices of crossings.
+    pub locality: bool,
+    /// Asking endpoints whose reports are old.
+    pub probes: bool,
+    /// Load reports of all kinds.
+    pub reports: bool,
+    /// What other dispatchers saw.
+    pub shared: bool,
 }
 
 /// When an endpoint is put aside for what it answered (Istio `outlierDetection`, Envoy outlier detection).

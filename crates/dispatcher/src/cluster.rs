@@ -165,7 +165,10 @@ impl Cluster {
         tried: &[u32],
     ) -> Option<(Pick, Target)> {
         let members = self.members.load();
-        let request = PickRequest { tried, hash: None };
+        let request = PickRequest {
+            tried,
+            ..PickRequest::default()
+        };
         let pick = members.balancer.pick(now, rng, &request)?;
         let target = members.targets[pick.index() as usize].clone();
         Some((pick, target))

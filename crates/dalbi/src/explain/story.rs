@@ -331,6 +331,9 @@ fn balancing(cluster: &Cluster) -> String {
         Policy::Random => "random".to_owned(),
         Policy::LeastRequest { choices } => format!("least request of {choices}"),
         Policy::PeakEwma { .. } => "peak EWMA of 2".to_owned(),
+        Policy::Alba(_) => "ALBA".to_owned(),
+        Policy::RingHash { .. } => "ring hash".to_owned(),
+        Policy::Maglev { .. } => "maglev".to_owned(),
         other => format!("{other:?}"),
     }
 }
