@@ -22,8 +22,8 @@ pub struct LoadReport {
     pub draining: bool,
 }
 
-/// What dispatchers tell each other of one endpoint. All but `id` and `ejected` are sums, so that what
-/// several saw is added up field by field.
+/// What dispatchers tell each other of one endpoint. What several saw is put together with
+/// [`Observation::add`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Observation {
     /// Which endpoint.
@@ -38,6 +38,37 @@ pub struct Observation {
     pub successes: f64,
     /// Failures lately.
     pub failures: f64,
+    /// For how long requests have waited there without any answer coming, in seconds; infinite if none
+    /// wait.
+    pub silence_s: f64,
     /// Dispatchers that have put it aside.
     pub ejections: u32,
+}
+
+impl Observation {
+    /// Nothing seen yet of `id`.
+    pub const fn none(id: EndpointId) -> Self {
+        Self {
+            id,
+            in_flight: 0,
+            time_s: 0.0,
+            waited_for: 0.0,
+            successes: 0.0,
+            failures: 0.0,
+            silence_s: f64::INFINITY,
+            ejections: 0,
+        }
+    }
+
+    /// Adds what another dispatcher saw of the same endpoint. An endpoint is as silent as for the one that
+    /// heard of it last.
+    pub fn add(&mut self, other: &Self) {
+        self.in_flight = self.in_flight.saturating_add(other.in_flight);
+        self.time_s += other.time_s;
+        self.waited_for += other.waited_for;
+        self.successes += other.successes;
+        self.failures += other.failures;
+        self.silence_s = self.silence_s.min(other.silence_s);
+        self.ejections = self.ejections.saturating_add(other.ejections);
+    }
 }
