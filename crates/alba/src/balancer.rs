@@ -154,14 +154,19 @@ impl Balancer {
         let mut draw = || pool.position(policy::draw(&self.settings.policy, context, rng));
         let mut position = draw();
         if !request.tried.is_empty() {
+            let was_tried = |position: u32| {
+                request
+                    .tried
+                    .contains(&self.slots[position as usize].state.id)
+            };
             for _ in 0..REDRAWS {
-                if !request.tried.contains(&position) {
+                if !was_tried(position) {
                     break;
                 }
                 position = draw();
             }
-            if request.tried.contains(&position) {
-                position = untried(&pool, request.tried, rng).unwrap_or(position);
+            if was_tried(position) {
+                position = untried(&pool, was_tried, rng).unwrap_or(position);
             }
         }
         Some(Pick::begin(
@@ -197,8 +202,10 @@ impl Balancer {
     }
 
     /// Takes the verdict of active checks. Ids that are not in the list are ignored. A good check does not
-    /// end an ejection: an endpoint can pass its check and still fail its users.
-    pub fn set_health(&self, id: EndpointId, healthy: bool) {
+    /// end an ejection: an endpoint can pass its check and still fail its users. One that is well again at
+    /// `now` is eased in like a new one ([`SlowStart`](crate::SlowStart)).
+    pub fn set_health(&self, id: EndpointId, healthy: bool, now: Time) {
+        let _ = now;
         let state = self
             .slots
             .iter()
@@ -364,12 +371,12 @@ fn sort_by_id(slots: &mut [Slot]) -> Box<[u32]> {
 }
 
 /// Any candidate that was not tried, from a random start so that the search favours none.
-fn untried(pool: &Pool, tried: &[u32], rng: &mut Rng) -> Option<u32> {
+fn untried(pool: &Pool, was_tried: impl Fn(u32) -> bool, rng: &mut Rng) -> Option<u32> {
     let len = pool.len() as usize;
     let start = rng.below(pool.len()) as usize;
     (0..len)
         .map(|step| pool.position((start + step) % len))
-        .find(|position| !tried.contains(position))
+        .find(|position| !was_tried(*position))
 }
 
 fn min_health_percent(settings: &Settings) -> u32 {

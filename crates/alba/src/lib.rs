@@ -48,6 +48,7 @@ pub use pick::{Pick, PickRequest};
 pub use report::{LoadReport, Observation};
 pub use rng::Rng;
 pub use settings::{
-    Alba, LoadBound, OutlierDetection, Parts, Policy, Price, Settings, SlowStart, Subset,
+    Alba, FailurePercentage, LoadBound, OutlierDetection, Parts, Policy, Price, Settings,
+    SlowStart, Subset, SuccessRate,
 };
 pub use time::Time;

@@ -10,8 +10,8 @@ use crate::{EndpointId, Locality, Time};
 /// Fill it with `..PickRequest::default()`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PickRequest<'a> {
-    /// Positions already tried by earlier attempts: avoided unless nothing else is left.
-    pub tried: &'a [u32],
+    /// Endpoints already tried by earlier attempts: avoided unless nothing else is left.
+    pub tried: &'a [EndpointId],
     /// The consistent-hash key, where the policy wants one.
     pub hash: Option<u64>,
     /// Where the user is, if that is known better than by where the dispatcher runs.

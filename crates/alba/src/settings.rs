@@ -212,6 +212,65 @@ pub struct OutlierDetection {
     /// With a smaller share of endpoints available, ejection and health are ignored (panic); 0 to 100,
     /// 0 switches panic off.
     pub min_health_percent: u32,
+    /// Ejects endpoints whose success rate is far below the others'; `None` switches it off.
+    pub success_rate: Option<SuccessRate>,
+    /// Ejects endpoints that fail too large a share of their requests; `None` switches it off.
+    pub failure_percentage: Option<FailurePercentage>,
+}
+
+/// Ejection for a success rate that is far below the others' (gRPC A50 `successRateEjection`, Envoy's
+/// `success_rate_*`). Counted from sweep to sweep; only endpoints in service with `request_volume` are
+/// compared. Failures that the dispatcher saw itself count, as in gRPC, also with
+/// `split_external_local_origin_errors`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SuccessRate {
+    /// An endpoint is ejected if its rate is more than this many standard deviations below the mean; gRPC
+    /// and Envoy write it times 1000. At least 0.
+    pub stdev_factor: f64,
+    /// The chance that an endpoint found so is ejected; 0 to 100.
+    pub enforcement_percent: u32,
+    /// Endpoints with `request_volume` that there must be for a mean to say something.
+    pub minimum_hosts: u32,
+    /// Requests from sweep to sweep for an endpoint's rate to say something.
+    pub request_volume: u32,
+}
+
+impl Default for SuccessRate {
+    /// gRPC's and Envoy's values.
+    fn default() -> Self {
+        Self {
+            stdev_factor: 1.9,
+            enforcement_percent: 100,
+            minimum_hosts: 5,
+            request_volume: 100,
+        }
+    }
+}
+
+/// Ejection for failing too large a share (gRPC A50 `failurePercentageEjection`, Envoy's
+/// `failure_percentage_*`). Counted as for [`SuccessRate`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct FailurePercentage {
+    /// An endpoint that fails at least this share of its requests is ejected; 0 to 100.
+    pub threshold_percent: u32,
+    /// The chance that an endpoint found so is ejected; 0 to 100.
+    pub enforcement_percent: u32,
+    /// Endpoints with `request_volume` that there must be: ejecting one of few costs more than it saves.
+    pub minimum_hosts: u32,
+    /// Requests from sweep to sweep for an endpoint's share to say something.
+    pub request_volume: u32,
+}
+
+impl Default for FailurePercentage {
+    /// gRPC's values; Envoy differs only in that it does not enforce them unless told to.
+    fn default() -> Self {
+        Self {
+            threshold_percent: 85,
+            enforcement_percent: 100,
+            minimum_hosts: 5,
+            request_volume: 50,
+        }
+    }
 }
 
 impl Default for OutlierDetection {
@@ -227,6 +286,8 @@ impl Default for OutlierDetection {
             base_ejection_time: Duration::from_secs(30),
             max_ejection_percent: 10,
             min_health_percent: 0,
+            success_rate: None,
+            failure_percentage: None,
         }
     }
 }

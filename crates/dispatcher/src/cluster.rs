@@ -133,7 +133,7 @@ impl Cluster {
         if config.health_check.is_none() {
             // Nobody would ever call an endpoint healthy again that an earlier check put aside.
             for endpoint in &endpoints {
-                balancer.set_health(endpoint.id, true);
+                balancer.set_health(endpoint.id, true, now);
             }
         }
         Ok(Self {
@@ -162,7 +162,7 @@ impl Cluster {
         &self,
         rng: &mut Rng,
         now: alba::Time,
-        tried: &[u32],
+        tried: &[EndpointId],
     ) -> Option<(Pick, Target)> {
         let members = self.members.load();
         let request = PickRequest {

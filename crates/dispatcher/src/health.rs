@@ -11,6 +11,7 @@ use http1::{Limits, RequestKind, ResponseHead, Slots};
 use mesh::{HealthCheck, UpstreamProtocol};
 
 use crate::buffer::Buffer;
+use crate::clock;
 use crate::cluster::Cluster;
 use crate::control::Control;
 use crate::transport::connect::{Target, connect};
@@ -102,10 +103,10 @@ async fn check_one(
     // Only the crossing of a threshold is news.
     if state.good == check.healthy_threshold {
         tracing::info!(cluster = key.0, endpoint = %target, "endpoint is healthy");
-        members.balancer.set_health(key.1, true);
+        members.balancer.set_health(key.1, true, clock::now());
     } else if state.bad == check.unhealthy_threshold {
         tracing::warn!(cluster = key.0, endpoint = %target, why, "endpoint is unhealthy");
-        members.balancer.set_health(key.1, false);
+        members.balancer.set_health(key.1, false, clock::now());
     }
 }
 

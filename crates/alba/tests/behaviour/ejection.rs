@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use alba::{EndpointId, Outcome, OutlierDetection, Policy, Settings, Time};
+use alba::{Outcome, OutlierDetection, Policy, Settings, Time};
 use proptest::prelude::*;
 
 use crate::world::{World, endpoints};
@@ -248,7 +248,7 @@ fn panic_picks_among_all() {
     world.answer(1, Outcome::ServerError, 1);
     assert!(!world.balancer.is_panicking(), "half is not less than half");
     assert_eq!(world.shares(100), [0, 0, 50, 50]);
-    world.balancer.set_health(EndpointId(2), false);
+    world.set_health(2, false);
     assert!(world.balancer.is_panicking());
     assert_eq!(world.balancer.available(), 1);
     assert_eq!(world.shares(100), [25; 4]);
@@ -258,7 +258,7 @@ fn panic_picks_among_all() {
         .map(|view| view.effective_weight)
         .collect();
     assert_eq!(weights, [1.0; 4]);
-    world.balancer.set_health(EndpointId(2), true);
+    world.set_health(2, true);
     assert_eq!(world.shares(100), [0, 0, 50, 50]);
 }
 
@@ -266,8 +266,8 @@ fn panic_picks_among_all() {
 fn a_good_check_does_not_end_an_ejection() {
     let mut world = World::ejecting(after(1), 2);
     world.answer(0, Outcome::ServerError, 1);
-    world.balancer.set_health(EndpointId(0), false);
-    world.balancer.set_health(EndpointId(0), true);
+    world.set_health(0, false);
+    world.set_health(0, true);
     assert_eq!(world.ejected(), [0]);
 }
 

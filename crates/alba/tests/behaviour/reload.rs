@@ -23,7 +23,7 @@ fn settings() -> Settings {
 fn surviving_endpoints_keep_everything() {
     let mut world = World::with(settings(), &[1, 1, 1], 1);
     world.answer(0, Outcome::ServerError, 1);
-    world.balancer.set_health(EndpointId(1), false);
+    world.set_health(1, false);
     let held = world.pick_of(2);
     let quick = world.pick_of(2);
     world.pass(Duration::from_millis(40));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use alba::{Balancer, Completion, EndpointId, Outcome, PickRequest, Policy, Rng, Settings, Time};
+use alba::{Balancer, Completion, Outcome, PickRequest, Policy, Rng, Settings, Time};
 use proptest::prelude::*;
 
 use crate::world::{World, endpoints, policies};
@@ -199,16 +199,16 @@ fn an_endpoint_nothing_is_known_of_is_tried_however_slow_it_is_assumed_to_be() {
 fn unhealthy_endpoints_are_not_picked() {
     for policy in policies() {
         let mut world = World::new(policy.clone(), &[1, 2, 3, 4], 13);
-        world.balancer.set_health(EndpointId(1), false);
-        world.balancer.set_health(EndpointId(2), false);
-        world.balancer.set_health(EndpointId(99), false);
+        world.set_health(1, false);
+        world.set_health(2, false);
+        world.set_health(99, false);
         assert_eq!(world.balancer.available(), 2);
         let shares = world.shares(200);
         assert_eq!((shares[1], shares[2]), (0, 0), "{policy:?}: {shares:?}");
-        world.balancer.set_health(EndpointId(0), false);
-        world.balancer.set_health(EndpointId(3), false);
+        world.set_health(0, false);
+        world.set_health(3, false);
         assert!(world.try_pick(&[]).is_none(), "{policy:?}");
-        world.balancer.set_health(EndpointId(2), true);
+        world.set_health(2, true);
         assert_eq!(world.pick().index(), 2, "{policy:?}");
     }
 }
@@ -284,7 +284,7 @@ proptest! {
         let tried: Vec<u32> = chosen(tried).collect();
         for policy in policies() {
             let mut world = World::new(policy, &weights, seed);
-            chosen(sick).for_each(|i| world.balancer.set_health(EndpointId(u64::from(i)), false));
+            chosen(sick).for_each(|i| world.set_health(i, false));
             let well: Vec<u32> =
                 (0..weights.len() as u32).filter(|&i| sick >> i & 1 == 0).collect();
             let pick = world.try_pick(&tried);

@@ -75,7 +75,7 @@ fn run(policy: &Policy) {
                 let now = Time::from_nanos(clock.load(Ordering::Relaxed));
                 let balancer = snapshot();
                 let id = EndpointId(u64::from(rng.below(ENDPOINTS as u32)));
-                balancer.set_health(id, rng.below(4) > 0);
+                balancer.set_health(id, rng.below(4) > 0, now);
                 balancer.handle_timeout(now);
                 if rng.below(8) == 0 {
                     let next = balancer.apply(settings.clone(), list, now);

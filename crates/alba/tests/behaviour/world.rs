@@ -61,8 +61,9 @@ impl World {
     }
 
     pub(crate) fn try_pick(&mut self, tried: &[u32]) -> Option<Pick> {
+        let tried: Vec<_> = tried.iter().map(|&i| EndpointId(u64::from(i))).collect();
         let request = PickRequest {
-            tried,
+            tried: &tried,
             ..PickRequest::default()
         };
         self.balancer.pick(self.now, &mut self.rng, &request)
@@ -85,6 +86,12 @@ impl World {
     pub(crate) fn complete(&self, pick: Pick, outcome: Outcome) {
         self.balancer
             .complete(pick, Completion::new(outcome, self.now));
+    }
+
+    /// What active checks say at this moment.
+    pub(crate) fn set_health(&self, index: u32, healthy: bool) {
+        let id = EndpointId(u64::from(index));
+        self.balancer.set_health(id, healthy, self.now);
     }
 
     /// Picks `index` and ends it so, `times` times, at once.

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Instant;
 
-use alba::{Completion, Outcome, Pick};
+use alba::{Completion, EndpointId, Outcome, Pick};
 use http1::RequestKind;
 use smallvec::SmallVec;
 
@@ -119,10 +119,10 @@ struct Picked {
 }
 
 impl Attempt<'_, '_> {
-    /// Makes the try. `tried` are the positions of earlier picks.
+    /// Makes the try. `tried` are the endpoints of earlier tries.
     pub(crate) async fn run<B: BodySource, S: ResponseSink>(
         &self,
-        tried: &mut SmallVec<[u32; 4]>,
+        tried: &mut SmallVec<[EndpointId; 4]>,
         sides: &mut Sides<'_, '_, B, S>,
     ) -> Result<Attempted, BodyError> {
         let Some(mut picked) = self.pick(tried, sides.record) else {
@@ -134,7 +134,7 @@ impl Attempt<'_, '_> {
         }
     }
 
-    fn pick(&self, tried: &mut SmallVec<[u32; 4]>, record: &mut Record) -> Option<Picked> {
+    fn pick(&self, tried: &mut SmallVec<[EndpointId; 4]>, record: &mut Record) -> Option<Picked> {
         let cluster = self.forward.cluster;
         let now = if record.attempts == 1 {
             record.started
@@ -143,7 +143,7 @@ impl Attempt<'_, '_> {
         };
         let rng = &mut self.worker.rng.borrow_mut();
         let (pick, target) = cluster.shared.pick(rng, clock::at(now), tried)?;
-        tried.push(pick.index());
+        tried.push(pick.id());
         if let Some(line) = &mut record.line {
             line.upstream = target.to_string();
         }

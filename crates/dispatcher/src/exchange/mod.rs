@@ -13,6 +13,7 @@ use std::cell::Cell;
 use std::io;
 use std::time::Instant;
 
+use alba::EndpointId;
 use smallvec::SmallVec;
 
 use self::alongside::Watch;
@@ -143,7 +144,7 @@ pub(crate) async fn forward(
         sink.informational(&Reply::text(100, Flags::NONE, ""));
         sink.flush().await?;
     }
-    let mut tried = SmallVec::<[u32; 4]>::new();
+    let mut tried = SmallVec::<[EndpointId; 4]>::new();
     let mut retries = 0;
     let mut free_tries = FREE_TRIES;
     let mut retry_permit = None;

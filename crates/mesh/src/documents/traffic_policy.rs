@@ -351,6 +351,9 @@ fn outlier_detection<'d>(
             .optional("maxEjectionPercent", percent())
             .unwrap_or(10),
         min_health_percent: fields.optional("minHealthPercent", percent()).unwrap_or(0),
+        // Istio has no fields for these.
+        success_rate: None,
+        failure_percentage: None,
     };
     if fields.is_written("consecutiveLocalOriginFailures") && !split {
         let message = "has no effect without `splitExternalLocalOriginErrors: true`";
