@@ -11,8 +11,8 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use alba::{
-    Balancer, Completion, Endpoint, EndpointId, Outcome, OutlierDetection, PickRequest, Policy,
-    Rng, Settings, Time,
+    Alba, Balancer, Completion, Endpoint, EndpointId, LoadReport, Outcome, OutlierDetection,
+    PickRequest, Policy, Rng, Settings, Time,
 };
 
 const ROUNDS: u32 = 7;
@@ -30,6 +30,7 @@ fn main() {
                 default_latency: Duration::from_millis(30),
             },
         ),
+        ("alba", Policy::Alba(Alba::default())),
     ];
     println!(
         "{:14} {:>9} {:>8} {:>14}",
@@ -62,7 +63,14 @@ fn measure(policy: &Policy, count: u64, heaviest: u64) -> f64 {
             now = now + Duration::from_micros(20);
             let pick = balancer.pick(now, &mut rng, &PickRequest::default());
             if let Some(answered) = std::mem::replace(&mut in_flight[step % 8], black_box(pick)) {
-                let done = Completion::new(Outcome::Success, now).with_first_byte(now);
+                let mut done = Completion::new(Outcome::Success, now).with_first_byte(now);
+                if matches!(policy, Policy::Alba(_)) {
+                    done = done.with_report(LoadReport {
+                        in_flight: Some(step as u32 % 5),
+                        latency: Some(Duration::from_micros(150)),
+                        ..LoadReport::default()
+                    });
+                }
                 balancer.complete(answered, done);
             }
         }

@@ -7,11 +7,15 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, Guard};
 
 use crate::endpoint::EndpointState;
+use crate::policy::alba::pool::PoolLearned;
+use crate::policy::alba::probing::Probing;
+use crate::policy::alba::ring::Ring;
+use crate::policy::alba::{self, Shared};
 use crate::policy::{self, Context};
 use crate::pool::{Pool, Slot};
 use crate::{
-    Completion, Endpoint, EndpointId, EndpointView, Outcome, OutlierDetection, Pick, PickRequest,
-    Policy, Rng, Settings, Time,
+    Completion, Endpoint, EndpointId, EndpointView, LoadReport, Observation, Outcome,
+    OutlierDetection, Pick, PickRequest, Policy, Probe, Rng, Settings, Time,
 };
 
 /// Draws again this often when an already tried endpoint comes up, before the rest is searched; Istio's
@@ -37,6 +41,10 @@ pub struct Balancer {
     pool: ArcSwap<Pool>,
     /// Held while `pool` is packed anew.
     packing: Mutex<()>,
+    /// The learned policy's newest reports.
+    ring: Ring,
+    /// Whom the learned policy wants to ask.
+    probing: Probing,
 }
 
 /// What a balancer shares with its successors, besides the endpoints' own states.
@@ -52,6 +60,8 @@ struct Lineage {
     cursor: AtomicU64,
     /// Held while endpoints are ejected or brought back.
     ejecting: Mutex<()>,
+    /// What the learned policy knows of all endpoints together.
+    learned: PoolLearned,
 }
 
 impl Lineage {
@@ -70,6 +80,7 @@ impl Balancer {
             next_sweep: AtomicU64::new(u64::MAX),
             cursor: AtomicU64::new(0),
             ejecting: Mutex::new(()),
+            learned: PoolLearned::default(),
         };
         Self::build(settings, endpoints, now, Arc::new(lineage), |_| None)
     }
@@ -100,6 +111,12 @@ impl Balancer {
                 Slot {
                     state,
                     weight: endpoint.weight.max(1),
+                    price_s: match &settings.policy {
+                        Policy::Alba(parameters) => {
+                            alba::price_s(parameters, &settings.origin, &endpoint.locality)
+                        }
+                        _ => 0.0,
+                    },
                 }
             })
             .collect();
@@ -133,6 +150,8 @@ impl Balancer {
             lineage,
             pool: ArcSwap::from_pointee(pool),
             packing: Mutex::new(()),
+            ring: Ring::default(),
+            probing: Probing::default(),
         }
     }
 
@@ -146,11 +165,18 @@ impl Balancer {
             return None;
         }
         let context = Context {
+            endpoints: &self.endpoints,
             slots: &self.slots,
             pool: &pool,
             cursor: &self.lineage.cursor,
             now,
         };
+        if let Policy::Alba(parameters) = &self.settings.policy {
+            let (position, waited_for) =
+                alba::draw(context, parameters, self.shared(), request, rng);
+            let state = &self.slots[position as usize].state;
+            return Some(Pick::begin(state, position, now, waited_for));
+        }
         let mut draw = || pool.position(policy::draw(&self.settings.policy, context, rng));
         let mut position = draw();
         if !request.tried.is_empty() {
@@ -173,6 +199,7 @@ impl Balancer {
             &self.slots[position as usize].state,
             position,
             now,
+            0.0,
         ))
     }
 
@@ -180,6 +207,11 @@ impl Balancer {
     /// picked; it goes by its own settings.
     pub fn complete(&self, pick: Pick, done: Completion) {
         let state = &*pick.state;
+        if let Policy::Alba(parameters) = &self.settings.policy {
+            let position = self.position(state, pick.index());
+            let sent = (pick.sent(), pick.waited_for);
+            alba::complete(state, position, parameters, self.shared(), sent, &done);
+        }
         let decay = self.decay();
         match done.outcome {
             Outcome::Cancelled => {}
@@ -199,6 +231,69 @@ impl Balancer {
             self.eject(state, outlier, done.at);
         }
         drop(pick);
+    }
+
+    /// The endpoint to ask for a report now, if any: its own is old and the budget allows it. To be asked
+    /// after every pick, where endpoints answer such questions.
+    pub fn probe(&self, now: Time) -> Option<Probe> {
+        let Policy::Alba(parameters) = &self.settings.policy else {
+            return None;
+        };
+        if parameters.without.probes {
+            return None;
+        }
+        let index = self.probing.next(parameters, now)?;
+        let state = &self.slots[index as usize].state;
+        state.learned.begin_probe().then(|| Probe {
+            state: Arc::clone(state),
+            index,
+        })
+    }
+
+    /// What came of a probe at `at`: the report, or `None` if there was no answer that could be read.
+    pub fn probed(&self, probe: Probe, report: Option<&LoadReport>, at: Time) {
+        if let Some(report) = report {
+            self.take_report(&probe.state, probe.index, report, at);
+        }
+        drop(probe);
+    }
+
+    /// Takes a report that an endpoint sent by itself, at `at`. Ids that are not in the list are ignored.
+    pub fn observe(&self, id: EndpointId, report: &LoadReport, at: Time) {
+        if let Some(position) = self.find(id) {
+            let state = &self.slots[position as usize].state;
+            self.take_report(state, position, report, at);
+        }
+    }
+
+    /// What to tell other dispatchers, an entry per endpoint of which there is anything to tell.
+    pub fn observations(&self, now: Time) -> Vec<Observation> {
+        let mut told = Vec::with_capacity(self.slots.len());
+        for &position in &self.by_id {
+            let state = &self.slots[position as usize].state;
+            let mut observation = Observation::none(state.id);
+            observation.in_flight = state.in_flight();
+            observation.ejections = u32::from(state.outlier.is_ejected());
+            state.learned.tell(&mut observation, now);
+            told.push(observation);
+        }
+        told
+    }
+
+    /// Takes what all other dispatchers told, put together by endpoint. An endpoint that is missing was not
+    /// seen by any; ids that are not in the list are ignored.
+    pub fn learn(&self, others: &[Observation], now: Time) {
+        let Policy::Alba(parameters) = &self.settings.policy else {
+            return;
+        };
+        if parameters.without.shared {
+            return;
+        }
+        for told in others {
+            if let Some(position) = self.find(told.id) {
+                self.slots[position as usize].state.learned.learn(told, now);
+            }
+        }
     }
 
     /// Takes the verdict of active checks. Ids that are not in the list are ignored. A good check does not
@@ -312,13 +407,43 @@ impl Balancer {
         self.lineage.changed();
     }
 
-    fn state(&self, id: EndpointId) -> Option<&Arc<EndpointState>> {
-        let state = |position: u32| &self.slots[position as usize].state;
+    fn shared(&self) -> Shared<'_> {
+        Shared {
+            pool: &self.lineage.learned,
+            ring: &self.ring,
+            probing: &self.probing,
+        }
+    }
+
+    fn take_report(&self, state: &EndpointState, index: u32, report: &LoadReport, at: Time) {
+        if let Policy::Alba(parameters) = &self.settings.policy
+            && let Some(position) = self.position(state, index)
+        {
+            alba::reported(state, position, parameters, self.shared(), report, at);
+        }
+    }
+
+    /// Where `state` stands in this list; `index` is where it stood in the one that picked.
+    fn position(&self, state: &EndpointState, index: u32) -> Option<u32> {
+        let at_index = self.slots.get(index as usize);
+        match at_index {
+            Some(slot) if slot.state.id == state.id => Some(index),
+            _ => self.find(state.id),
+        }
+    }
+
+    fn find(&self, id: EndpointId) -> Option<u32> {
+        let id_at = |position: u32| self.slots[position as usize].state.id;
         let found = self
             .by_id
-            .binary_search_by_key(&id, |&position| state(position).id)
+            .binary_search_by_key(&id, |&position| id_at(position))
             .ok()?;
-        Some(state(self.by_id[found]))
+        Some(self.by_id[found])
+    }
+
+    fn state(&self, id: EndpointId) -> Option<&Arc<EndpointState>> {
+        self.find(id)
+            .map(|position| &self.slots[position as usize].state)
     }
 
     /// The pool for a pick: if it is stale and another thread is already packing it, the stale one will do.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::Time;
 use crate::ewma::AtomicPeakEwma;
 use crate::outlier::OutlierState;
+use crate::policy::alba::learned::Learned;
 
 /// The caller's name for an endpoint, stable for as long as it is the same server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -97,6 +98,7 @@ pub(crate) struct EndpointState {
     pub(crate) latency: AtomicPeakEwma,
     pub(crate) penalty: AtomicPeakEwma,
     pub(crate) outlier: OutlierState,
+    pub(crate) learned: Learned,
 }
 
 impl EndpointState {
@@ -112,13 +114,16 @@ impl EndpointState {
             latency: AtomicPeakEwma::new(),
             penalty: AtomicPeakEwma::new(),
             outlier: OutlierState::default(),
+            learned: Learned::new(),
         }
     }
 
     // All counters are relaxed: each is read alone, as an estimate, and no other memory hangs on it.
 
-    pub(crate) fn begin(&self) {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn begin(&self, now: Time) {
+        if self.in_flight.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.learned.waiting_began(now);
+        }
         self.requests.fetch_add(1, Ordering::Relaxed);
     }
 

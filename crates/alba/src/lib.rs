@@ -38,13 +38,15 @@ mod pool;
 mod report;
 mod rng;
 mod settings;
+mod stamped;
+mod sums;
 mod time;
 mod wheel;
 
 pub use balancer::Balancer;
 pub use completion::{Completion, Outcome};
 pub use endpoint::{Endpoint, EndpointId, EndpointView, Locality};
-pub use pick::{Pick, PickRequest};
+pub use pick::{Pick, PickRequest, Probe};
 pub use report::{LoadReport, Observation};
 pub use rng::Rng;
 pub use settings::{

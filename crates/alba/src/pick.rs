@@ -26,15 +26,23 @@ pub struct Pick {
     pub(crate) state: Arc<EndpointState>,
     index: u32,
     sent: Time,
+    /// Requests that its answer waits for, as the learned policy saw it.
+    pub(crate) waited_for: f32,
 }
 
 impl Pick {
-    pub(crate) fn begin(state: &Arc<EndpointState>, index: u32, sent: Time) -> Self {
-        state.begin();
+    pub(crate) fn begin(
+        state: &Arc<EndpointState>,
+        index: u32,
+        sent: Time,
+        waited_for: f32,
+    ) -> Self {
+        state.begin(sent);
         Self {
             state: Arc::clone(state),
             index,
             sent,
+            waited_for,
         }
     }
 
@@ -51,6 +59,33 @@ impl Pick {
     /// When it was picked.
     pub fn sent(&self) -> Time {
         self.sent
+    }
+}
+
+/// A question for an endpoint's load. Hand it to [`Balancer::probed`](crate::Balancer::probed), whatever came
+/// of it; one that is dropped instead counts as unanswered.
+#[derive(Debug)]
+#[must_use = "dropping a probe counts it as unanswered"]
+pub struct Probe {
+    pub(crate) state: Arc<EndpointState>,
+    pub(crate) index: u32,
+}
+
+impl Probe {
+    /// Position in the endpoint list of the balancer that asks.
+    pub fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// The endpoint to ask.
+    pub fn id(&self) -> EndpointId {
+        self.state.id
+    }
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        self.state.learned.end_probe();
     }
 }
 

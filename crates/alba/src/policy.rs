@@ -1,5 +1,6 @@
 //! The algorithms: which candidate of a pool comes next. One file each.
 
+pub(crate) mod alba;
 mod choices;
 mod least_request;
 mod peak_ewma;
@@ -9,7 +10,7 @@ mod round_robin;
 use std::sync::atomic::AtomicU64;
 
 use crate::pool::{Pool, Slot};
-use crate::{Policy, Rng, Time};
+use crate::{Endpoint, Policy, Rng, Time};
 
 pub(crate) use peak_ewma::DEFAULT_DECAY;
 pub(crate) use peak_ewma::record_failure;
@@ -17,6 +18,7 @@ pub(crate) use peak_ewma::record_failure;
 /// What an algorithm sees for one pick. The pool is not empty.
 #[derive(Clone, Copy)]
 pub(crate) struct Context<'a> {
+    pub(crate) endpoints: &'a [Endpoint],
     pub(crate) slots: &'a [Slot],
     pub(crate) pool: &'a Pool,
     /// Whose turn it is, shared by all threads and snapshots.
@@ -41,7 +43,8 @@ pub(crate) fn draw(policy: &Policy, context: Context<'_>, rng: &mut Rng) -> usiz
             decay,
             default_latency,
         } => peak_ewma::draw(context, decay, default_latency, rng),
-        Policy::Alba(_) => least_request::draw(context, 2, rng),
+        // Has candidates of its own and asks `alba::draw`.
+        Policy::Alba(_) => random::draw(context, rng),
         Policy::RingHash { .. } | Policy::Maglev { .. } => random::draw(context, rng),
     }
 }

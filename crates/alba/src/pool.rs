@@ -12,6 +12,8 @@ pub(crate) struct Slot {
     pub(crate) state: Arc<EndpointState>,
     /// At least 1.
     pub(crate) weight: u32,
+    /// What crossing to its zone costs from where the dispatcher runs, in seconds.
+    pub(crate) price_s: f64,
 }
 
 /// What health and ejection leave of a balancer's list, as of one epoch of its lineage.

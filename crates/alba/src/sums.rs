@@ -1,0 +1,45 @@
+//! Two sums that forget together, in one atomic word.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Two sums. Both are forgotten at the same rate, so that their ratio is an average.
+#[derive(Debug, Default)]
+pub(crate) struct Sums(AtomicU64);
+
+impl Sums {
+    /// The sums as they were last written.
+    pub(crate) fn load(&self) -> (f64, f64) {
+        unpack(self.0.load(Ordering::Relaxed))
+    }
+
+    /// Keeps `keep` of both sums (0 to 1) and adds to them.
+    pub(crate) fn add(&self, keep: f64, first: f64, second: f64) {
+        let mut word = self.0.load(Ordering::Relaxed);
+        loop {
+            let (a, b) = unpack(word);
+            let next = pack(a.mul_add(keep, first), b.mul_add(keep, second));
+            match self
+                .0
+                .compare_exchange_weak(word, next, Ordering::Relaxed, Ordering::Relaxed)
+            {
+                Ok(_) => return,
+                Err(current) => word = current,
+            }
+        }
+    }
+
+    pub(crate) fn store(&self, first: f64, second: f64) {
+        self.0.store(pack(first, second), Ordering::Relaxed);
+    }
+}
+
+fn pack(a: f64, b: f64) -> u64 {
+    u64::from((a as f32).to_bits()) << 32 | u64::from((b as f32).to_bits())
+}
+
+fn unpack(word: u64) -> (f64, f64) {
+    (
+        f64::from(f32::from_bits((word >> 32) as u32)),
+        f64::from(f32::from_bits(word as u32)),
+    )
+}
