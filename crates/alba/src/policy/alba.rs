@@ -74,10 +74,11 @@ pub(crate) fn draw(
             twin.entry = twin.entry.or(entry);
             return;
         }
-        if request.tried.contains(&position) {
+        let state = &*context.slots[position as usize].state;
+        if request.tried.contains(&state.id) {
             return;
         }
-        let learned = &context.slots[position as usize].state.learned;
+        let learned = &state.learned;
         let age = learned.report_age(now);
         let is_fresh = age.is_some_and(|age| age < alba.fresh);
         if entry.is_none() && age.is_none_or(|age| age > probing::STALE) {
