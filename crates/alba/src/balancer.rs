@@ -80,7 +80,7 @@ impl Balancer {
             next_sweep: AtomicU64::new(u64::MAX),
             cursor: AtomicU64::new(0),
             ejecting: Mutex::new(()),
-            learned: PoolLearned::default(),
+            learned: PoolLearned::new(),
         };
         Self::build(settings, endpoints, now, Arc::new(lineage), |_| None)
     }

@@ -21,9 +21,12 @@ mod trust;
 
 use std::time::Duration;
 
-use self::pool::PoolLearned;
+use smallvec::SmallVec;
+
+use self::pool::{Means, PoolLearned};
 use self::probing::Probing;
 use self::ring::{Entry, Ring};
+use self::trust::Trust;
 use super::Context;
 use crate::endpoint::EndpointState;
 use crate::{Alba, Completion, LoadReport, Locality, Outcome, PickRequest, Rng, Time};
@@ -44,10 +47,13 @@ pub(crate) struct Shared<'a> {
 
 /// One endpoint that may be picked.
 #[derive(Clone, Copy)]
-struct Candidate {
+struct Candidate<'a> {
     position: u32,
+    state: &'a EndpointState,
+    /// Its report: others' requests in flight, and how old.
+    report: Option<(f64, Duration)>,
+    /// What is used up if it is picked.
     entry: Option<Entry>,
-    fresh: bool,
 }
 
 /// The position of the best candidate, and how many requests an answer from there waits for, itself
@@ -59,18 +65,53 @@ pub(crate) fn draw(
     request: &PickRequest<'_>,
     rng: &mut Rng,
 ) -> (u32, f32) {
-    let now = context.now;
-    let pool = context.pool;
-    let mut candidates: [Option<Candidate>; MAX_DRAWS + ring::LEN] = [None; _];
-    let mut found = 0;
-    let mut fresh = 0;
+    let mut candidates = SmallVec::<[Candidate<'_>; MAX_DRAWS + ring::LEN]>::new();
+    gather(context, alba, shared.ring, request, rng, &mut candidates);
+    let is_fresh =
+        |candidate: &Candidate<'_>| candidate.report.is_some_and(|(_, age)| age < alba.fresh);
+    let fresh = candidates
+        .iter()
+        .filter(|candidate| is_fresh(candidate))
+        .count();
+    let means = shared.pool.means(alba);
+    let mut best: Option<(f64, f64, &Candidate<'_>)> = None;
+    for candidate in &candidates {
+        if candidate.report.is_none_or(|(_, age)| age > probing::STALE) {
+            shared.probing.want(candidate.position);
+        }
+        if fresh >= FRESH_ENOUGH && !is_fresh(candidate) {
+            continue;
+        }
+        let waiting = waiting(candidate, alba, &means);
+        let score = score(context, alba, &means, request, candidate, waiting);
+        if best.is_none_or(|(lowest, ..)| score < lowest) {
+            best = Some((score, waiting, candidate));
+        }
+    }
+    match best {
+        Some((_, waiting, best)) => {
+            if let Some(entry) = &best.entry {
+                shared.ring.take(entry);
+            }
+            (best.position, (waiting + 2.0) as f32)
+        }
+        // Every candidate was tried before.
+        None => (context.pool.position(context.pool.draw(rng)), 2.0),
+    }
+}
+
+/// Uniform draws, and endpoints that were heard of last.
+fn gather<'a>(
+    context: Context<'a>,
+    alba: &Alba,
+    ring: &Ring,
+    request: &PickRequest<'_>,
+    rng: &mut Rng,
+    candidates: &mut SmallVec<[Candidate<'a>; MAX_DRAWS + ring::LEN]>,
+) {
+    let (now, pool) = (context.now, context.pool);
     let mut consider = |position: u32, entry: Option<Entry>| {
-        let known = &mut candidates[..found];
-        if let Some(twin) = known
-            .iter_mut()
-            .flatten()
-            .find(|twin| twin.position == position)
-        {
+        if let Some(twin) = candidates.iter_mut().find(|twin| twin.position == position) {
             twin.entry = twin.entry.or(entry);
             return;
         }
@@ -78,19 +119,17 @@ pub(crate) fn draw(
         if request.tried.contains(&state.id) {
             return;
         }
-        let learned = &state.learned;
-        let age = learned.report_age(now);
-        let is_fresh = age.is_some_and(|age| age < alba.fresh);
-        if entry.is_none() && age.is_none_or(|age| age > probing::STALE) {
-            shared.probing.want(position);
-        }
-        candidates[found] = Some(Candidate {
+        let report = if alba.without.reports {
+            None
+        } else {
+            state.learned.report(now)
+        };
+        candidates.push(Candidate {
             position,
+            state,
+            report,
             entry,
-            fresh: is_fresh,
         });
-        found += 1;
-        fresh += usize::from(is_fresh);
     };
     let draws = (alba.draws.max(1) as usize).min(MAX_DRAWS);
     if pool.len() as usize <= draws {
@@ -101,7 +140,7 @@ pub(crate) fn draw(
         }
     }
     if !alba.without.ring {
-        for entry in shared.ring.entries(now) {
+        for entry in ring.entries(now) {
             let known = context.slots.get(entry.position as usize);
             let usable = entry.age < alba.fresh
                 && known.is_some_and(|slot| pool.is_panicking() || slot.state.is_available());
@@ -110,62 +149,41 @@ pub(crate) fn draw(
             }
         }
     }
-    let only_fresh = fresh >= FRESH_ENOUGH;
-    let mut best: Option<(f64, &Candidate)> = None;
-    for candidate in candidates[..found].iter().flatten() {
-        if only_fresh && !candidate.fresh {
-            shared.probing.want(candidate.position);
-            continue;
-        }
-        let score = score(context, alba, shared.pool, request, candidate.position);
-        if best.is_none_or(|(lowest, _)| score < lowest) {
-            best = Some((score, candidate));
-        }
-    }
-    let position = match best {
-        Some((_, best)) => {
-            if let Some(entry) = &best.entry {
-                shared.ring.take(entry);
-            }
-            best.position
-        }
-        // Every candidate was tried before.
-        None => pool.position(pool.draw(rng)),
-    };
-    let state = &*context.slots[position as usize].state;
-    let waiting = waiting(state, alba, shared.pool, context.now);
-    (position, (waiting + 2.0) as f32)
 }
 
-/// Requests in flight at an endpoint, all dispatchers' together.
-fn waiting(state: &EndpointState, alba: &Alba, pool: &PoolLearned, now: Time) -> f64 {
-    let own = f64::from(state.in_flight());
+/// Requests in flight at an endpoint, all dispatchers' together, as far as can be told.
+fn waiting(candidate: &Candidate<'_>, alba: &Alba, means: &Means) -> f64 {
+    let own = f64::from(candidate.state.in_flight());
     if alba.without.reports {
-        own
-    } else {
-        own + state.learned.others(pool, !alba.without.trust, now)
+        return own;
     }
+    let others = match candidate.report {
+        None => means.others,
+        Some((others, age)) => {
+            means.others + means.trust[Trust::class(age)] * (others - means.others)
+        }
+    };
+    own + others
 }
 
 /// Expected cost of one more request there, in seconds.
 fn score(
     context: Context<'_>,
     alba: &Alba,
-    pool: &PoolLearned,
+    means: &Means,
     request: &PickRequest<'_>,
-    position: u32,
+    candidate: &Candidate<'_>,
+    waiting: f64,
 ) -> f64 {
     let without = &alba.without;
-    let slot = &context.slots[position as usize];
-    let state = &*slot.state;
+    let slot = &context.slots[candidate.position as usize];
+    let state = candidate.state;
     let learned = &state.learned;
     let now = context.now;
-    let waiting = waiting(state, alba, pool, now);
-    let (mean_time, mean_waited) = pool.mean_answer();
     let speed = if without.speed {
-        mean_time / mean_waited
+        means.time_s / means.waited_for
     } else {
-        learned.speed(pool, !without.shared)
+        learned.speed(means, !without.shared)
     };
     let mut time = speed * (waiting + 2.0);
     if !without.silence {
@@ -175,17 +193,25 @@ fn score(
         time += alba.toll * speed * waiting;
     }
     if !without.success {
-        let success = learned.success(pool, !without.shared, now);
-        time = (time + mean_time * (1.0 - success)) / success;
+        let success = learned.success(means, !without.shared, now);
+        if success < 1.0 {
+            time = (time + means.time_s * (1.0 - success)) / success;
+        }
     }
     if learned.is_draining(now) {
         time += DRAINING_PRICE_S;
     }
-    time /= f64::from(slot.weight);
+    if slot.weight != 1 {
+        time /= f64::from(slot.weight);
+    }
     if !without.locality {
         time += match request.origin {
             None => slot.price_s,
-            Some(origin) => price_s(alba, origin, &context.endpoints[position as usize].locality),
+            Some(origin) => price_s(
+                alba,
+                origin,
+                &context.endpoints[candidate.position as usize].locality,
+            ),
         };
     }
     time
@@ -246,7 +272,7 @@ pub(crate) fn complete(
         && !alba.without.reports
     {
         let own = state.in_flight().saturating_sub(1);
-        learned.reported(report, own, shared.pool, !alba.without.trust, done.at);
+        learned.reported(report, own, shared.pool, done.at);
     }
     if !success {
         return;
@@ -255,8 +281,11 @@ pub(crate) fn complete(
     let took = answered
         .since(sent)
         .saturating_sub(done.connect.unwrap_or_default());
-    let time_s = learned.clipped(took.as_secs_f64(), waited_for, shared.pool);
-    learned.answered(time_s, waited_for, 1.0, done.at);
+    let mut time_s = took.as_secs_f64();
+    if !shared.pool.is_new() {
+        time_s = learned.clipped(time_s, waited_for, &shared.pool.means(alba));
+    }
+    learned.answered_us(time_s, waited_for, done.at);
     shared.pool.answered(time_s, waited_for);
     if let Some(position) = position {
         shared.ring.push(position, done.at);
@@ -276,9 +305,7 @@ pub(crate) fn reported(
         return;
     }
     let own = state.in_flight();
-    state
-        .learned
-        .reported(report, own, shared.pool, !alba.without.trust, at);
+    state.learned.reported(report, own, shared.pool, at);
     if report.in_flight.is_some() {
         shared.ring.push(position, at);
     }

@@ -3,8 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::pool::PoolLearned;
-use super::trust::Trust;
+use super::pool::{Means, PoolLearned};
 use crate::stamped::Stamped;
 use crate::sums::Sums;
 use crate::{LoadReport, Observation, Time};
@@ -21,6 +20,7 @@ const SPEED_PRIOR: f64 = 10.0;
 
 /// A report's latency is itself an average over many answers, so it weighs as this many of them.
 const REPORTED_WEIGHT: f64 = 3.0;
+const REPORTED_KEPT: f64 = SPEED_KEPT * SPEED_KEPT * SPEED_KEPT;
 
 /// One answer may be this many times slower than expected before the rest is cut off, so that one hiccup of
 /// a heavy tail does not condemn its endpoint.
@@ -88,48 +88,40 @@ impl Learned {
         self.heard.fetch_max(now.as_nanos(), Ordering::Relaxed);
     }
 
-    /// An answer that took `time_s` from the pick and `waited_for` requests, itself included.
-    pub(super) fn answered(&self, time_s: f64, waited_for: f64, weight: f64, now: Time) {
-        let keep = SPEED_KEPT.powf(weight) * self.decay(&self.speed_at, now, SPEED_DECAY);
-        self.speed.add(keep, time_s * weight, waited_for * weight);
+    /// Answers that took `time_s` from the pick all together, and waited for so many requests, themselves
+    /// included. `keep` is what they leave of what was known.
+    fn answered(&self, keep: f64, time_s: f64, waited_for: f64, now: Time) {
+        let keep = keep * fade(&self.speed_at, now, SPEED_DECAY);
+        self.speed.add(keep, time_s, waited_for);
+    }
+
+    /// An answer to this process that took `time_s` from the pick.
+    pub(super) fn answered_us(&self, time_s: f64, waited_for: f64, now: Time) {
+        self.answered(SPEED_KEPT, time_s, waited_for, now);
     }
 
     /// How an attempt ended: a success or a failure.
     pub(super) fn ended(&self, success: bool, now: Time) {
-        let keep = self.decay(&self.outcomes_at, now, OUTCOME_DECAY);
+        let keep = fade(&self.outcomes_at, now, OUTCOME_DECAY);
         let (good, bad) = if success { (1.0, 0.0) } else { (0.0, 1.0) };
         self.outcomes.add(keep, good, bad);
     }
 
-    /// What is left of sums that were last written at `written`, which becomes `now`. Every elapsed moment is
-    /// counted once, whichever threads come in between.
-    fn decay(&self, written: &AtomicU64, now: Time, decay: Duration) -> f64 {
-        let before = written.fetch_max(now.as_nanos(), Ordering::Relaxed);
-        let elapsed_ns = now.as_nanos().saturating_sub(before) as f64;
-        (-elapsed_ns / decay.as_nanos() as f64).exp()
-    }
-
     /// Takes a report that left the endpoint at about `now`, while `own` requests of this process were in
     /// flight there.
-    pub(super) fn reported(
-        &self,
-        report: &LoadReport,
-        own: u32,
-        pool: &PoolLearned,
-        trust: bool,
-        now: Time,
-    ) {
+    pub(super) fn reported(&self, report: &LoadReport, own: u32, pool: &PoolLearned, now: Time) {
         if let Some(in_flight) = report.in_flight {
             let others = f64::from(in_flight.saturating_sub(own));
             let mean = pool.mean_others();
-            if trust && let Some((before, age)) = self.others.age(now) {
+            if let Some((before, age)) = self.others.age(now) {
                 pool.trust.compare(before - mean, others - mean, age);
             }
             self.others.store(others, now);
             pool.others(others);
             if let Some(latency) = report.latency {
-                let waited_for = f64::from(in_flight) + 2.0;
-                self.answered(latency.as_secs_f64(), waited_for, REPORTED_WEIGHT, now);
+                let waited_for = (f64::from(in_flight) + 2.0) * REPORTED_WEIGHT;
+                let time_s = latency.as_secs_f64() * REPORTED_WEIGHT;
+                self.answered(REPORTED_KEPT, time_s, waited_for, now);
             }
         }
         if report.draining {
@@ -140,45 +132,32 @@ impl Learned {
         }
     }
 
-    /// Age of the newest report.
-    pub(super) fn report_age(&self, now: Time) -> Option<Duration> {
-        self.others.age(now).map(|(_, age)| age)
-    }
-
-    /// Requests of others that are in flight there at `now`, as far as can be told.
-    pub(super) fn others(&self, pool: &PoolLearned, trust: bool, now: Time) -> f64 {
-        let mean = pool.mean_others();
-        match self.others.age(now) {
-            None => mean,
-            Some((others, _)) if !trust => others,
-            Some((others, age)) => mean + pool.trust.at(Trust::class(age)) * (others - mean),
-        }
+    /// Requests of others that were in flight there as of the newest report, and how old that is.
+    pub(super) fn report(&self, now: Time) -> Option<(f64, Duration)> {
+        self.others.age(now)
     }
 
     /// Seconds that an answer takes per request waited for.
-    pub(super) fn speed(&self, pool: &PoolLearned, shared: bool) -> f64 {
-        let (mean_time, mean_waited) = pool.mean_answer();
+    pub(super) fn speed(&self, means: &Means, shared: bool) -> f64 {
         let (time, waited) = self.speed.load();
-        let (prior_time, prior_waited) = (SPEED_PRIOR * mean_time, SPEED_PRIOR * mean_waited);
-        let prior = if shared {
+        let prior_waited = SPEED_PRIOR * means.waited_for;
+        let mut prior_time = SPEED_PRIOR * means.time_s;
+        if shared {
             let (time, waited) = self.shared_speed.load();
-            (time + prior_time) / (waited + prior_waited)
-        } else {
-            prior_time / prior_waited
-        };
-        (time + prior * prior_waited) / (waited + prior_waited)
+            if waited > 0.0 {
+                prior_time = prior_waited * (time + prior_time) / (waited + prior_waited);
+            }
+        }
+        (time + prior_time) / (waited + prior_waited)
     }
 
     /// The time of an answer, cut off where it says no more of its endpoint.
-    pub(super) fn clipped(&self, time_s: f64, waited_for: f64, pool: &PoolLearned) -> f64 {
-        if pool.is_new() {
-            return time_s;
-        }
-        time_s.min(SLOWEST * self.speed(pool, true) * waited_for)
+    pub(super) fn clipped(&self, time_s: f64, waited_for: f64, means: &Means) -> f64 {
+        time_s.min(SLOWEST * self.speed(means, true) * waited_for)
     }
 
     /// Chance of success against the pool's, above 0 and at most 1.
-    pub(super) fn success(&self, pool: &PoolLearned, shared: bool, now: Time) -> f64 {
+    pub(super) fn success(&self, means: &Means, shared: bool, now: Time) -> f64 {
         let (good, bad) = self.outcomes.load();
         let (shared_good, shared_bad) = if shared {
             self.shared_outcomes.load()
@@ -188,10 +167,8 @@ impl Learned {
         if bad + shared_bad < 1e-3 {
             return 1.0;
         }
-        let written = self.outcomes_at.load(Ordering::Relaxed);
-        let elapsed_ns = now.as_nanos().saturating_sub(written) as f64;
-        let keep = (-elapsed_ns / OUTCOME_DECAY.as_nanos() as f64).exp();
-        let expected = pool.success();
+        let keep = faded(&self.outcomes_at, now, OUTCOME_DECAY);
+        let expected = means.success;
         let good = good * keep + shared_good + OUTCOME_PRIOR * expected;
         let all = good + bad * keep + shared_bad + OUTCOME_PRIOR * (1.0 - expected);
         (good / all / expected).clamp(1e-3, 1.0)
@@ -235,16 +212,10 @@ impl Learned {
 
     /// What to tell others of it.
     pub(crate) fn tell(&self, observation: &mut Observation, now: Time) {
-        let keep = |written: &AtomicU64, decay: Duration| {
-            let elapsed_ns =
-                now.as_nanos()
-                    .saturating_sub(written.load(Ordering::Relaxed)) as f64;
-            (-elapsed_ns / decay.as_nanos() as f64).exp()
-        };
-        let kept = keep(&self.speed_at, SPEED_DECAY);
+        let kept = faded(&self.speed_at, now, SPEED_DECAY);
         let (time, waited) = self.speed.load();
         (observation.time_s, observation.waited_for) = (time * kept, waited * kept);
-        let kept = keep(&self.outcomes_at, OUTCOME_DECAY);
+        let kept = faded(&self.outcomes_at, now, OUTCOME_DECAY);
         let (good, bad) = self.outcomes.load();
         (observation.successes, observation.failures) = (good * kept, bad * kept);
         if observation.in_flight > 0 {
@@ -262,5 +233,28 @@ impl Learned {
             u64::MAX
         };
         self.shared_heard.store(heard, Ordering::Relaxed);
+    }
+}
+
+/// What is left of sums that were last written at `written`, which becomes `now`. Every elapsed moment is
+/// counted once, whichever threads come in between.
+fn fade(written: &AtomicU64, now: Time, decay: Duration) -> f64 {
+    let before = written.fetch_max(now.as_nanos(), Ordering::Relaxed);
+    left(before, now, decay)
+}
+
+/// The same, of sums that are only read.
+fn faded(written: &AtomicU64, now: Time, decay: Duration) -> f64 {
+    left(written.load(Ordering::Relaxed), now, decay)
+}
+
+fn left(before_ns: u64, now: Time, decay: Duration) -> f64 {
+    let elapsed_ns = now.as_nanos().saturating_sub(before_ns) as f64;
+    let exponent = elapsed_ns / decay.as_nanos() as f64;
+    // Under load hardly any time has passed, and exp is the dearest part of a completion.
+    if exponent < 1e-3 {
+        1.0 - exponent
+    } else {
+        (-exponent).exp()
     }
 }

@@ -9,7 +9,7 @@ const CLASSES_MS: [u64; 4] = [30, 100, 300, 1000];
 
 /// What is believed before anything is learned, and after how many reports of one request's deviation
 /// learning outweighs it.
-const PRIOR: [f64; 5] = [0.9, 0.8, 0.6, 0.3, 0.1];
+const PRIOR: [f64; Trust::CLASSES] = [0.9, 0.8, 0.6, 0.3, 0.1];
 const PRIOR_WEIGHT: f64 = 10.0;
 
 /// What one comparison leaves of all before it.
@@ -19,9 +19,12 @@ const KEPT: f64 = 0.998;
 /// endpoint lay from the pool's mean on how far the one before did. 1: loads stay as they are; 0: the report
 /// says no more than the mean; reports that make dispatchers herd come out below their worth, as they should.
 #[derive(Debug, Default)]
-pub(crate) struct Trust([Sums; 5]);
+pub(crate) struct Trust([Sums; Self::CLASSES]);
 
 impl Trust {
+    /// Classes of age.
+    pub(super) const CLASSES: usize = 5;
+
     /// The class of a report of this age.
     pub(super) fn class(age: Duration) -> usize {
         let age_ms = age.as_millis() as u64;
@@ -36,9 +39,11 @@ impl Trust {
         self.0[Self::class(age)].add(KEPT, before * after, before * before);
     }
 
-    /// What part of a deviation is left, 0 to 1.
-    pub(super) fn at(&self, class: usize) -> f64 {
-        let (products, squares) = self.0[class].load();
-        ((products + PRIOR[class] * PRIOR_WEIGHT) / (squares + PRIOR_WEIGHT)).clamp(0.0, 1.0)
+    /// By class, what part of a deviation is left, 0 to 1.
+    pub(super) fn all(&self) -> [f64; Self::CLASSES] {
+        std::array::from_fn(|class| {
+            let (products, squares) = self.0[class].load();
+            ((products + PRIOR[class] * PRIOR_WEIGHT) / (squares + PRIOR_WEIGHT)).clamp(0.0, 1.0)
+        })
     }
 }
