@@ -36,7 +36,7 @@ impl AtomicPeakEwma {
             if average * keep < seconds {
                 (seconds, stamp)
             } else {
-                (average.mul_add(keep, seconds * (1.0 - keep)), stamp)
+                (average * keep + seconds * (1.0 - keep), stamp)
             }
         });
     }

@@ -17,7 +17,7 @@ impl Sums {
         let mut word = self.0.load(Ordering::Relaxed);
         loop {
             let (a, b) = unpack(word);
-            let next = pack(a.mul_add(keep, first), b.mul_add(keep, second));
+            let next = pack(a * keep + first, b * keep + second);
             match self
                 .0
                 .compare_exchange_weak(word, next, Ordering::Relaxed, Ordering::Relaxed)

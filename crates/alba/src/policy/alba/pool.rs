@@ -73,7 +73,7 @@ impl PoolLearned {
         let outcome = if success { 0.0 } else { OUTCOME_SHARE };
         // An update lost to another thread is one outcome out of a hundred.
         self.failing
-            .store(before.mul_add(1.0 - OUTCOME_SHARE, outcome), now);
+            .store(before * (1.0 - OUTCOME_SHARE) + outcome, now);
     }
 
     pub(super) fn others(&self, others: f64) {
