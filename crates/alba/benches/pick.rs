@@ -1,5 +1,5 @@
-//! Nanoseconds per pick and completion, for every policy, small and large, equal and unequal weights:
-//! `cargo bench -p alba`. The best of a few rounds is printed, because noise only ever adds.
+//! Nanoseconds per pick and completion, and what packing the pool takes, for every policy, small and large,
+//! equal and unequal weights: `cargo bench -p alba`. The best of a few rounds is printed, because noise only ever adds.
 
 #![expect(
     clippy::disallowed_methods,
@@ -11,8 +11,8 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use alba::{
-    Alba, Balancer, Completion, Endpoint, EndpointId, LoadReport, Outcome, OutlierDetection,
-    PickRequest, Policy, Rng, Settings, Time,
+    Alba, Balancer, Completion, Endpoint, EndpointId, LoadBound, LoadReport, Outcome,
+    OutlierDetection, PickRequest, Policy, Rng, Settings, Time,
 };
 
 const ROUNDS: u32 = 7;
@@ -31,23 +31,46 @@ fn main() {
             },
         ),
         ("alba", Policy::Alba(Alba::default())),
+        (
+            "ring hash",
+            Policy::RingHash {
+                minimum_ring_size: 1024,
+                bound: LoadBound(None),
+            },
+        ),
+        (
+            "ring bounded",
+            Policy::RingHash {
+                minimum_ring_size: 1024,
+                bound: LoadBound(Some(1.25)),
+            },
+        ),
+        (
+            "maglev",
+            Policy::Maglev {
+                table_size: 65_537,
+                bound: LoadBound(None),
+            },
+        ),
     ];
     println!(
-        "{:14} {:>9} {:>8} {:>14}",
-        "policy", "endpoints", "weights", "pick+complete"
+        "{:14} {:>9} {:>8} {:>14} {:>13}",
+        "policy", "endpoints", "weights", "pick+complete", "pack"
     );
     for (name, policy) in policies {
         for count in [64, 10_000] {
             for (weights, heaviest) in [("equal", 1), ("unequal", 7)] {
-                let nanos = measure(&policy, count, heaviest);
-                println!("{name:14} {count:>9} {weights:>8} {nanos:>11.1} ns");
+                let (nanos, packing) = measure(&policy, count, heaviest);
+                let packing = packing.as_secs_f64() * 1e6;
+                println!("{name:14} {count:>9} {weights:>8} {nanos:>11.1} ns {packing:>10.1} µs");
             }
         }
     }
 }
 
 /// The hot path as in the proxy: eight attempts in flight, answered in order, 20 µs of virtual time apart.
-fn measure(policy: &Policy, count: u64, heaviest: u64) -> f64 {
+/// Then the first pick after a change of health.
+fn measure(policy: &Policy, count: u64, heaviest: u64) -> (f64, Duration) {
     let endpoints: Vec<Endpoint> = (0..count)
         .map(|id| Endpoint::new(EndpointId(id)).with_weight(1 + (id % heaviest) as u32))
         .collect();
@@ -61,7 +84,11 @@ fn measure(policy: &Policy, count: u64, heaviest: u64) -> f64 {
         let start = Instant::now();
         for step in 0..PICKS as usize {
             now = now + Duration::from_micros(20);
-            let pick = balancer.pick(now, &mut rng, &PickRequest::default());
+            let request = PickRequest {
+                hash: Some((step as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)),
+                ..PickRequest::default()
+            };
+            let pick = balancer.pick(now, &mut rng, &request);
             if let Some(answered) = std::mem::replace(&mut in_flight[step % 8], black_box(pick)) {
                 let mut done = Completion::new(Outcome::Success, now).with_first_byte(now);
                 if matches!(policy, Policy::Alba(_)) {
@@ -76,5 +103,16 @@ fn measure(policy: &Policy, count: u64, heaviest: u64) -> f64 {
         }
         best = best.min(start.elapsed());
     }
-    best.as_nanos() as f64 / f64::from(PICKS)
+    let mut packing = Duration::MAX;
+    for round in 0..ROUNDS {
+        balancer.set_health(EndpointId(1), round % 2 == 1, now);
+        let start = Instant::now();
+        drop(black_box(balancer.pick(
+            now,
+            &mut rng,
+            &PickRequest::default(),
+        )));
+        packing = packing.min(start.elapsed());
+    }
+    (best.as_nanos() as f64 / f64::from(PICKS), packing)
 }

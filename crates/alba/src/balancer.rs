@@ -1,6 +1,6 @@
 //! The balancer: one immutable list of endpoints over shared state.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -58,6 +58,9 @@ struct Lineage {
     next_sweep: AtomicU64,
     /// Round robin's turn.
     cursor: AtomicU64,
+    /// All picks in flight that were made under a [`LoadBound`](crate::LoadBound). Others leave it alone: every
+    /// thread would write it twice a request.
+    in_flight: Arc<AtomicU32>,
     /// Held while endpoints are ejected or brought back.
     ejecting: Mutex<()>,
     /// What the learned policy knows of all endpoints together.
@@ -79,6 +82,7 @@ impl Balancer {
             epoch: AtomicU64::new(0),
             next_sweep: AtomicU64::new(u64::MAX),
             cursor: AtomicU64::new(0),
+            in_flight: Arc::default(),
             ejecting: Mutex::new(()),
             learned: PoolLearned::new(),
         };
@@ -141,7 +145,7 @@ impl Balancer {
             }
         }
         let epoch = lineage.epoch.load(Ordering::Acquire);
-        let pool = Pool::build(&slots, min_health_percent(&settings), epoch);
+        let pool = Pool::build(&slots, &settings, epoch);
         Self {
             settings,
             endpoints: endpoints.into(),
@@ -169,6 +173,8 @@ impl Balancer {
             slots: &self.slots,
             pool: &pool,
             cursor: &self.lineage.cursor,
+            in_flight: &self.lineage.in_flight,
+            request: *request,
             now,
         };
         if let Policy::Alba(parameters) = &self.settings.policy {
@@ -195,12 +201,13 @@ impl Balancer {
                 position = untried(&pool, was_tried, rng).unwrap_or(position);
             }
         }
-        Some(Pick::begin(
-            &self.slots[position as usize].state,
-            position,
-            now,
-            0.0,
-        ))
+        let state = &self.slots[position as usize].state;
+        let pick = Pick::begin(state, position, now, 0.0);
+        Some(if self.is_bounded() {
+            pick.counted_in(&self.lineage.in_flight)
+        } else {
+            pick
+        })
     }
 
     /// Ends an attempt. Any balancer of the same lineage may be told, older or newer than the one that
@@ -398,7 +405,8 @@ impl Balancer {
         // Also when the limit below forbids the ejection: the next full run of errors asks again, not the
         // next error.
         state.outlier.reset_counts();
-        let away = u64::from(self.fresh_pool().ejected());
+        let is_away = |slot: &&Slot| slot.state.outlier.is_ejected();
+        let away = self.slots.iter().filter(is_away).count() as u64;
         let allowed = u64::from(outlier.max_ejection_percent.min(100)) * self.slots.len() as u64;
         if away > 0 && (away + 1) * 100 > allowed {
             return;
@@ -469,9 +477,17 @@ impl Balancer {
         if pool.epoch() == epoch {
             return pool;
         }
-        let pool = Pool::build(&self.slots, min_health_percent(&self.settings), epoch);
+        let pool = Pool::build(&self.slots, &self.settings, epoch);
         self.pool.store(Arc::new(pool));
         self.pool.load()
+    }
+
+    /// Whether the load is bounded, so that what is in flight has to be counted.
+    fn is_bounded(&self) -> bool {
+        matches!(
+            self.settings.policy,
+            Policy::RingHash { bound, .. } | Policy::Maglev { bound, .. } if bound.0.is_some()
+        )
     }
 
     fn decay(&self) -> Duration {
@@ -502,13 +518,6 @@ fn untried(pool: &Pool, was_tried: impl Fn(u32) -> bool, rng: &mut Rng) -> Optio
     (0..len)
         .map(|step| pool.position((start + step) % len))
         .find(|position| !was_tried(*position))
-}
-
-fn min_health_percent(settings: &Settings) -> u32 {
-    settings
-        .outlier_detection
-        .as_ref()
-        .map_or(0, |outlier| outlier.min_health_percent)
 }
 
 /// Nothing is left half-done under these locks, so one that a panicking thread held is still good.

@@ -1,6 +1,7 @@
 //! A picked endpoint, counted in flight until it is completed.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::endpoint::EndpointState;
 use crate::{EndpointId, Locality, Time};
@@ -28,6 +29,8 @@ pub struct Pick {
     sent: Time,
     /// Requests that its answer waits for, as the learned policy saw it.
     pub(crate) waited_for: f32,
+    /// The sum over all endpoints, if it is kept.
+    total: Option<Arc<AtomicU32>>,
 }
 
 impl Pick {
@@ -43,7 +46,15 @@ impl Pick {
             index,
             sent,
             waited_for,
+            total: None,
         }
+    }
+
+    /// The same, counted in `total` for as long as it lives.
+    pub(crate) fn counted_in(mut self, total: &Arc<AtomicU32>) -> Self {
+        total.fetch_add(1, Ordering::Relaxed);
+        self.total = Some(Arc::clone(total));
+        self
     }
 
     /// Position in the endpoint list of the balancer that picked.
@@ -92,5 +103,8 @@ impl Drop for Probe {
 impl Drop for Pick {
     fn drop(&mut self) {
         self.state.end();
+        if let Some(total) = &self.total {
+            total.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }

@@ -2,16 +2,20 @@
 
 pub(crate) mod alba;
 mod choices;
+mod hashing;
 mod least_request;
+mod maglev;
 mod peak_ewma;
 mod random;
+mod ring_hash;
 mod round_robin;
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use crate::pool::{Pool, Slot};
-use crate::{Endpoint, Policy, Rng, Time};
+use crate::{Endpoint, PickRequest, Policy, Rng, Time};
 
+pub(crate) use hashing::Table;
 pub(crate) use peak_ewma::DEFAULT_DECAY;
 pub(crate) use peak_ewma::record_failure;
 
@@ -23,6 +27,9 @@ pub(crate) struct Context<'a> {
     pub(crate) pool: &'a Pool,
     /// Whose turn it is, shared by all threads and snapshots.
     pub(crate) cursor: &'a AtomicU64,
+    /// All that is in flight, counted only if hashing is to bound the load.
+    pub(crate) in_flight: &'a AtomicU32,
+    pub(crate) request: PickRequest<'a>,
     pub(crate) now: Time,
 }
 
@@ -45,6 +52,8 @@ pub(crate) fn draw(policy: &Policy, context: Context<'_>, rng: &mut Rng) -> usiz
         } => peak_ewma::draw(context, decay, default_latency, rng),
         // Has candidates of its own and asks `alba::draw`.
         Policy::Alba(_) => random::draw(context, rng),
-        Policy::RingHash { .. } | Policy::Maglev { .. } => random::draw(context, rng),
+        Policy::RingHash { bound, .. } | Policy::Maglev { bound, .. } => {
+            hashing::draw(context, bound, rng)
+        }
     }
 }

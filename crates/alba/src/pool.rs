@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::Rng;
 use crate::endpoint::EndpointState;
+use crate::policy::Table;
 use crate::wheel::Wheel;
+use crate::{Rng, Settings};
 
 /// One position of a balancer's list, as the hot path needs it.
 #[derive(Debug)]
@@ -26,40 +27,44 @@ pub(crate) struct Pool {
     candidates: Box<[u32]>,
     /// The candidates' weights.
     wheel: Wheel,
+    total_weight: u64,
+    /// What consistent hashing looks candidates up in.
+    table: Option<Table>,
     available: u32,
-    ejected: u32,
     panicking: bool,
 }
 
 impl Pool {
     /// `epoch` must have been read before this is called, so that what changes meanwhile makes it stale.
-    pub(crate) fn build(slots: &[Slot], min_health_percent: u32, epoch: u64) -> Self {
+    pub(crate) fn build(slots: &[Slot], settings: &Settings, epoch: u64) -> Self {
         let len = slots.len() as u32;
         let mut candidates: Vec<u32> = Vec::with_capacity(slots.len());
         candidates
             .extend((0..len).filter(|&position| slots[position as usize].state.is_available()));
         let available = candidates.len() as u32;
-        let ejected = slots
-            .iter()
-            .filter(|slot| slot.state.outlier.is_ejected())
-            .count() as u32;
+        let min_health_percent = settings
+            .outlier_detection
+            .as_ref()
+            .map_or(0, |outlier| outlier.min_health_percent);
         let panicking =
             u64::from(available) * 100 < u64::from(min_health_percent.min(100)) * u64::from(len);
         if panicking {
             candidates.clear();
             candidates.extend(0..len);
         }
-        let wheel = Wheel::new(
-            candidates
-                .iter()
-                .map(|&position| slots[position as usize].weight),
-        );
+        let weights = candidates
+            .iter()
+            .map(|&position| slots[position as usize].weight);
+        let total_weight = weights.clone().map(u64::from).sum();
+        let wheel = Wheel::new(weights);
+        let table = Table::build(&settings.policy, slots, &candidates);
         Self {
             epoch,
             candidates: candidates.into(),
             wheel,
+            total_weight,
+            table,
             available,
-            ejected,
             panicking,
         }
     }
@@ -86,16 +91,21 @@ impl Pool {
         self.available
     }
 
-    pub(crate) fn ejected(&self) -> u32 {
-        self.ejected
-    }
-
     pub(crate) fn is_panicking(&self) -> bool {
         self.panicking
     }
 
     pub(crate) fn wheel(&self) -> &Wheel {
         &self.wheel
+    }
+
+    /// Sum of the candidates' weights.
+    pub(crate) fn total_weight(&self) -> u64 {
+        self.total_weight
+    }
+
+    pub(crate) fn table(&self) -> Option<&Table> {
+        self.table.as_ref()
     }
 
     /// A candidate by weighted chance.

@@ -1,6 +1,7 @@
 //! What the whole crate does, through its public surface and under virtual time.
 
 mod ejection;
+mod hashing;
 mod reload;
 mod selection;
 mod threads;

@@ -139,7 +139,7 @@ proptest! {
     /// Any sequence of picks, completions and reloads: in-flight is what is held, never less.
     #[test]
     fn in_flight_is_what_is_held(
-        policy in 0..4_usize,
+        policy in 0..6_usize,
         seed: u64,
         steps in prop::collection::vec((0_u8..4, any::<u16>()), 1..300),
     ) {

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use alba::{
-    Balancer, Completion, Endpoint, EndpointId, Outcome, OutlierDetection, Pick, PickRequest,
-    Policy, Rng, Settings, Time,
+    Balancer, Completion, Endpoint, EndpointId, LoadBound, Outcome, OutlierDetection, Pick,
+    PickRequest, Policy, Rng, Settings, Time,
 };
 
 /// Every policy with defaults as documents give them.
-pub(crate) fn policies() -> [Policy; 4] {
+pub(crate) fn policies() -> [Policy; 6] {
     [
         Policy::RoundRobin,
         Policy::Random,
@@ -16,6 +16,14 @@ pub(crate) fn policies() -> [Policy; 4] {
         Policy::PeakEwma {
             decay: Duration::from_secs(10),
             default_latency: Duration::from_millis(30),
+        },
+        Policy::RingHash {
+            minimum_ring_size: 1024,
+            bound: LoadBound::default(),
+        },
+        Policy::Maglev {
+            table_size: 251,
+            bound: LoadBound(Some(1.25)),
         },
     ]
 }
@@ -61,9 +69,15 @@ impl World {
     }
 
     pub(crate) fn try_pick(&mut self, tried: &[u32]) -> Option<Pick> {
+        self.try_pick_for(None, tried)
+    }
+
+    /// As [`World::try_pick`], for a request with this hash.
+    pub(crate) fn try_pick_for(&mut self, hash: Option<u64>, tried: &[u32]) -> Option<Pick> {
         let tried: Vec<_> = tried.iter().map(|&i| EndpointId(u64::from(i))).collect();
         let request = PickRequest {
             tried: &tried,
+            hash,
             ..PickRequest::default()
         };
         self.balancer.pick(self.now, &mut self.rng, &request)
