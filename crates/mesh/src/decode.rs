@@ -28,10 +28,15 @@ impl Report {
     }
 
     pub(crate) fn has_errors(&self) -> bool {
+        self.error_count() > 0
+    }
+
+    pub(crate) fn error_count(&self) -> usize {
         let diagnostics = self.diagnostics.borrow();
-        diagnostics
+        let errors = diagnostics
             .iter()
-            .any(|diagnostic| diagnostic.severity == Severity::Error)
+            .filter(|diagnostic| diagnostic.severity == Severity::Error);
+        errors.count()
     }
 
     pub(crate) fn into_diagnostics(self) -> Vec<Diagnostic> {

@@ -1,10 +1,13 @@
 //! The documents as typed values, one file per kind, each field named once. References between documents are
 //! resolved later.
 
+pub(crate) mod balancing_policy;
+pub(crate) mod consistent_hash;
 pub(crate) mod destination_rule;
 pub(crate) mod endpoint_slice;
 pub(crate) mod gateway;
 pub(crate) mod health_check_policy;
+pub(crate) mod load_balancer;
 pub(crate) mod metadata;
 pub(crate) mod names;
 pub(crate) mod pod;
@@ -12,6 +15,7 @@ mod read;
 pub(crate) mod secret;
 pub(crate) mod service;
 pub(crate) mod service_entry;
+pub(crate) mod target_refs;
 pub(crate) mod traffic_policy;
 pub(crate) mod virtual_service;
 pub(crate) mod workload;
@@ -65,4 +69,5 @@ pub(crate) struct Documents {
     pub(crate) pods: Vec<Object<pod::Pod>>,
     pub(crate) secrets: Vec<Object<secret::Secret>>,
     pub(crate) health_check_policies: Vec<Object<health_check_policy::HealthCheckPolicy>>,
+    pub(crate) balancing_policies: Vec<Object<balancing_policy::BalancingPolicy>>,
 }

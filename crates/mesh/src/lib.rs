@@ -2,7 +2,7 @@
 //!
 //! [`load`] takes the texts of document files (Istio's `Gateway`, `VirtualService`, `DestinationRule`,
 //! `ServiceEntry` and `WorkloadEntry`; Kubernetes' `Service`, `EndpointSlice`, `Endpoints`, `Pod` and `Secret`; our
-//! own `HealthCheckPolicy`) and finds every mistake at once, each with file, line and field. [`Mesh::route`] is what
+//! own `BalancingPolicy` and `HealthCheckPolicy`) and finds every mistake at once, each with file, line and field. [`Mesh::route`] is what
 //! the proxy asks for each request, and [`Mesh::explain`] the same with reasons.
 //!
 //! ```
@@ -42,6 +42,7 @@
 //! To add a field: name it in the decoder of its kind (`documents/KIND.rs`, where a table lists those that are not
 //! served yet), and use it in `link/`. To add a kind: one file in `documents/` and one line in `documents/read.rs`.
 
+mod affinity;
 mod decode;
 mod diagnostics;
 mod documents;
@@ -53,6 +54,7 @@ mod protocol;
 mod route;
 mod yaml;
 
+pub use affinity::*;
 pub use diagnostics::{Diagnostic, Severity, Source};
 pub use hosts::{HostMatch, HostTable};
 pub use load::{IgnoredKind, Loaded, Options, SourceFile, Summary, load};

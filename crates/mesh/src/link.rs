@@ -3,15 +3,17 @@
 //! A missing gateway, host or subset is a warning (as in `istioctl analyze`, IST0101), not an error: Istio serves
 //! the rest, and so do we. Requests to a missing destination get 503.
 
+mod balancing;
 mod clusters;
 mod credentials;
 mod endpoints;
 mod gateways;
-mod health_checks;
 mod mesh_listener;
+mod policies;
 mod registry;
 mod routes;
 mod rules;
+mod targets;
 
 use crate::decode::Report;
 use crate::documents::{Document, Documents};
@@ -45,7 +47,7 @@ pub(crate) fn link<'d>(
         report,
     };
     let mut registry = registry::Registry::build(input);
-    health_checks::attach(input, &mut registry);
+    policies::attach(input, &mut registry);
     let mut clusters = clusters::Clusters::new(input, &registry);
     let mut listeners = gateways::listeners(input, &mut clusters);
     listeners.extend(mesh_listener::listener(input, &mut clusters));

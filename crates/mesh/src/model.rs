@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::affinity::{HashKey, UserLocality};
 use crate::hosts::HostTable;
 
 /// Everything that is served: listeners whose routes lead to clusters.
@@ -274,8 +275,15 @@ pub struct Cluster {
     pub protocol: UpstreamProtocol,
     /// Endpoints with their weights and localities.
     pub endpoints: Vec<Endpoint>,
-    /// Algorithm, ejection and panic.
+    /// Algorithm, ejection and panic. Where the dispatcher runs, and its part of a very large list, are its own to
+    /// fill in.
     pub balancing: alba::Settings,
+    /// What consistent hashing goes by, in order of preference; empty for the algorithms that do not hash.
+    pub hash: Vec<HashKey>,
+    /// What tells where a request's user is; `None` takes the dispatcher's own place.
+    pub user_locality: Option<UserLocality>,
+    /// Path at which endpoints say their load; `None` sends no probes.
+    pub probe_path: Option<String>,
     /// Limits and timeouts.
     pub connection_pool: ConnectionPool,
     /// `None` is plain text.

@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 pub use explain::{Explanation, Rejection, Share};
+pub(crate) use matching::query_value;
 pub use matching::{
     HeaderMatch, Matched, Mismatch, Pattern, QueryMatch, RequestMatch, StringMatch, UriMatch,
 };

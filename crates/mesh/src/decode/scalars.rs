@@ -146,14 +146,12 @@ pub(crate) fn decimal<'d>(range: RangeInclusive<f64>) -> impl Decode<'d, f64> {
         match value {
             Some(value) if range.contains(&value) => Some(value),
             Some(value) => {
-                context.error(
-                    node.place,
-                    format!(
-                        "must be between {} and {}, but is {value}",
-                        range.start(),
-                        range.end()
-                    ),
-                );
+                let (start, end) = (range.start(), range.end());
+                let limits = match *end {
+                    f64::MAX => format!("at least {start}"),
+                    _ => format!("between {start} and {end}"),
+                };
+                context.error(node.place, format!("must be {limits}, but is {value}"));
                 None
             }
             None => {

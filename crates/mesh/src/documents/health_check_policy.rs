@@ -3,10 +3,8 @@
 
 use std::time::Duration;
 
-use crate::decode::{
-    Context, Fields, Located, integer, list_of, located, non_empty, one_of, owned,
-    positive_duration,
-};
+use super::target_refs::{self, Target};
+use crate::decode::{Context, Fields, integer, non_empty, owned, positive_duration};
 use crate::model::HealthCheck;
 use crate::yaml::Node;
 
@@ -17,26 +15,11 @@ pub(crate) struct HealthCheckPolicy {
     pub(crate) check: HealthCheck,
 }
 
-/// A service by name, in the policy's namespace.
-#[derive(Debug)]
-pub(crate) struct Target {
-    pub(crate) kind: TargetKind,
-    pub(crate) name: Located<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum TargetKind {
-    Service,
-    ServiceEntry,
-}
-
 /// `kind: HealthCheckPolicy`.
 pub(crate) fn decode(object: &mut Fields<'_>) -> Option<HealthCheckPolicy> {
     object.required("spec", |node, context| {
         let mut fields = Fields::of(node, context)?;
-        let targets = fields
-            .required("targetRefs", list_of(target))
-            .unwrap_or_default();
+        let targets = target_refs::decode(&mut fields);
         let http = fields.required("http", http_check);
         // Envoy Gateway's defaults.
         let interval = fields
@@ -63,22 +46,6 @@ pub(crate) fn decode(object: &mut Fields<'_>) -> Option<HealthCheckPolicy> {
             expected_statuses,
         };
         Some(HealthCheckPolicy { targets, check })
-    })
-}
-
-fn target<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Target> {
-    let mut fields = Fields::of(node, context)?;
-    const KINDS: &[(&str, TargetKind)] = &[
-        ("Service", TargetKind::Service),
-        ("ServiceEntry", TargetKind::ServiceEntry),
-    ];
-    let kind = fields.required("kind", one_of(KINDS));
-    let name = fields.required("name", located(non_empty));
-    fields.accept(&["group"]);
-    fields.finish();
-    Some(Target {
-        kind: kind?,
-        name: name?,
     })
 }
 

@@ -44,6 +44,9 @@ const NETWORKING_KINDS: &[&str] = &[
     "WorkloadEntry",
 ];
 
+/// Our own kinds.
+const DALBI_KINDS: &[&str] = &["BalancingPolicy", "HealthCheckPolicy"];
+
 /// Reads all documents. Findings go to the report, objects that could be read to the result.
 pub(crate) fn read<'t>(
     documents: &'t [Document<'t>],
@@ -186,6 +189,9 @@ impl Reader<'_> {
             ("dalbi.io", "v1alpha1", "HealthCheckPolicy") => {
                 read!(health_check_policies, health_check_policy::decode);
             }
+            ("dalbi.io", "v1alpha1", "BalancingPolicy") => {
+                read!(balancing_policies, balancing_policy::decode);
+            }
             _ => return None,
         }
         Some(())
@@ -254,7 +260,8 @@ impl Reader<'_> {
         node: &Node<'_>,
     ) {
         // Others have kinds of these names too, so only a group that looks like a slip is one.
-        let ours = NETWORKING_KINDS.contains(&kind) && kind != "Gateway";
+        // `Gateway` is one of the Gateway API's too, so without any group it is a slip.
+        let ours = NETWORKING_KINDS.contains(&kind) && (kind != "Gateway" || group.is_empty());
         let near = group.is_empty()
             || group.ends_with("istio.io")
             || did_you_mean(group, [NETWORKING]).is_some();
@@ -270,9 +277,14 @@ impl Reader<'_> {
             let finding = Finding::error(format!(
                 "dalbi.io has no kind `{kind}` in version `{api_version}`"
             ));
-            let finding =
-                finding.help("write `apiVersion: dalbi.io/v1alpha1` and `kind: HealthCheckPolicy`");
-            context.report(node.place, finding);
+            let help = match did_you_mean(kind, DALBI_KINDS.iter().copied()) {
+                Some(near) if !DALBI_KINDS.contains(&kind) => near,
+                _ => format!(
+                    "write `apiVersion: dalbi.io/v1alpha1` and one of the kinds {}",
+                    DALBI_KINDS.join(", ")
+                ),
+            };
+            context.report(node.place, finding.help(help));
             return;
         }
         self.ignore(
@@ -312,5 +324,6 @@ impl Documents {
         by_age(&mut self.pods);
         by_age(&mut self.secrets);
         by_age(&mut self.health_check_policies);
+        by_age(&mut self.balancing_policies);
     }
 }

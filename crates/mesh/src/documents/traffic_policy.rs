@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::load_balancer::{self, LoadBalancer};
 use crate::decode::{
-    Context, Fields, Finding, Located, NotServed, boolean, count, decimal, duration, integer,
+    Context, Fields, Finding, Located, NotServed, boolean, count, duration, integer,
 };
 use crate::decode::{list_of, located, non_empty, one_of, owned, port, positive_duration};
 use crate::model::{ConnectionPool, TcpKeepalive};
@@ -25,12 +26,6 @@ pub(crate) struct PortPolicy {
     pub(crate) connection_pool: Option<Pool>,
     pub(crate) outlier_detection: Option<alba::OutlierDetection>,
     pub(crate) tls: Option<Tls>,
-}
-
-/// The algorithm, where one that is served was named.
-#[derive(Debug, Clone)]
-pub(crate) struct LoadBalancer {
-    pub(crate) policy: Option<alba::Policy>,
 }
 
 #[derive(Debug, Clone)]
@@ -130,86 +125,11 @@ pub(crate) fn decode<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Tra
 
 fn port_policy(fields: &mut Fields<'_>) -> PortPolicy {
     PortPolicy {
-        load_balancer: fields.optional("loadBalancer", load_balancer),
+        load_balancer: fields.optional("loadBalancer", load_balancer::decode),
         connection_pool: fields.optional("connectionPool", connection_pool),
         outlier_detection: fields.optional("outlierDetection", outlier_detection),
         tls: fields.optional("tls", tls),
     }
-}
-
-const BALANCER_NOT_SERVED: &[NotServed] = &[
-    (
-        "consistentHash",
-        "requests are not pinned to endpoints, they are balanced as usual",
-    ),
-    (
-        "localityLbSetting",
-        "localities are not preferred or failed over as written",
-    ),
-    (
-        "warmupDurationSecs",
-        "new endpoints get their full share at once",
-    ),
-];
-
-#[derive(Clone, Copy)]
-enum Simple {
-    Unspecified,
-    RoundRobin,
-    LeastRequest,
-    Random,
-    Passthrough,
-}
-
-const SIMPLE: &[(&str, Simple)] = &[
-    ("UNSPECIFIED", Simple::Unspecified),
-    ("ROUND_ROBIN", Simple::RoundRobin),
-    ("LEAST_REQUEST", Simple::LeastRequest),
-    ("LEAST_CONN", Simple::LeastRequest),
-    ("RANDOM", Simple::Random),
-    ("PASSTHROUGH", Simple::Passthrough),
-];
-
-fn load_balancer<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<LoadBalancer> {
-    let mut fields = Fields::of(node, context)?;
-    let simple = fields.optional("simple", one_of(SIMPLE));
-    if simple.is_some() && fields.is_written("consistentHash") {
-        fields.error_at(
-            "simple",
-            "only one of `simple` and `consistentHash` can be set",
-        );
-    }
-    if let Simple::Passthrough = simple.unwrap_or(Simple::Unspecified)
-        && simple.is_some()
-    {
-        let message = "PASSTHROUGH is not served yet: requests are balanced over the endpoints";
-        fields.report_at("simple", Finding::warning(message));
-    }
-    fields.optional("warmup", warmup);
-    fields.not_served(BALANCER_NOT_SERVED);
-    fields.finish();
-    let policy = simple.and_then(|simple| match simple {
-        Simple::Unspecified | Simple::Passthrough => None,
-        Simple::RoundRobin => Some(alba::Policy::RoundRobin),
-        // Envoy's default number of choices.
-        Simple::LeastRequest => Some(alba::Policy::LeastRequest { choices: 2 }),
-        Simple::Random => Some(alba::Policy::Random),
-    });
-    Some(LoadBalancer { policy })
-}
-
-/// Checked like the API server does, though not served yet.
-fn warmup<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<()> {
-    let mut fields = Fields::of(node, context)?;
-    fields.required("duration", positive_duration);
-    fields.optional("minimumPercent", decimal(0.0..=100.0));
-    fields.optional("aggression", decimal(1.0..=f64::MAX));
-    fields.finish();
-    context.warning(
-        node.place,
-        "`warmup` is not served yet: new endpoints get their full share at once",
-    );
-    Some(())
 }
 
 /// Istio's "unlimited".
@@ -320,7 +240,7 @@ fn keepalive<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<TcpKeepaliv
     Some(keepalive)
 }
 
-fn outlier_detection<'d>(
+pub(super) fn outlier_detection<'d>(
     node: &'d Node<'d>,
     context: Context<'d>,
 ) -> Option<alba::OutlierDetection> {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::affinity::locality;
 use crate::decode::{
     Context, Decode, Fields, Located, NotServed, located, map_of, port, string, string_map,
 };
@@ -118,17 +119,6 @@ fn address<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Address> {
     Some(Address::Dns(
         text.trim_end_matches('.').to_ascii_lowercase(),
     ))
-}
-
-/// `region/zone/sub-zone`.
-pub(crate) fn locality(text: &str) -> alba::Locality {
-    let mut parts = text.splitn(3, '/').map(str::to_owned);
-    let mut next = || parts.next().unwrap_or_default();
-    alba::Locality {
-        region: next(),
-        zone: next(),
-        sub_zone: next(),
-    }
 }
 
 /// Labels that select workloads.

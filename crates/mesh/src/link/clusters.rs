@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::balancing::{self, Balancing};
 use super::endpoints::Candidate;
 use super::registry::{Port, Registry, Service};
 use super::rules::{HostRules, Rules};
@@ -109,12 +110,12 @@ fn build(
         None => true,
     });
     let endpoints = selected.map(Candidate::endpoint).collect();
-    let defaults = alba::Settings::default();
-    let algorithm = policy
-        .load_balancer
-        .and_then(|balancer| balancer.policy)
-        .unwrap_or(defaults.policy);
-    let ejection = policy.outlier_detection.or(defaults.outlier_detection);
+    let Balancing {
+        settings,
+        hash,
+        user_locality,
+        probe_path,
+    } = balancing::resolve(&policy, service, input);
     let (connection_pool, upgrade) = match policy.connection_pool {
         Some(pool) => (pool.limits, pool.upgrade_to_h2),
         None => (ConnectionPool::default(), None),
@@ -136,7 +137,10 @@ fn build(
         subset: subset.to_owned(),
         protocol,
         endpoints,
-        balancing: alba::Settings::new(algorithm, ejection),
+        balancing: settings,
+        hash,
+        user_locality,
+        probe_path,
         connection_pool,
         tls,
         health_check: service.health_check.clone(),

@@ -28,6 +28,8 @@ pub(super) struct Service {
     pub(super) kubernetes_name: Option<String>,
     pub(super) ports: Vec<Port>,
     pub(super) health_check: Option<HealthCheck>,
+    /// Position of its `BalancingPolicy` among the documents.
+    pub(super) balancing_policy: Option<usize>,
     pub(super) source: Source,
 }
 
@@ -158,6 +160,7 @@ fn kubernetes_service(
         kubernetes_name: Some(meta.name.to_ascii_lowercase()),
         ports: ports.collect(),
         health_check: None,
+        balancing_policy: None,
         source: meta.context(input.files, input.report).source(meta.place),
     }
 }
@@ -229,6 +232,7 @@ fn entry_service(
         kubernetes_name: None,
         ports: ports.collect(),
         health_check: None,
+        balancing_policy: None,
         source: meta.context(input.files, input.report).source(meta.place),
     }
 }

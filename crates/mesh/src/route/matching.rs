@@ -342,7 +342,7 @@ pub(super) fn query_of(target: &str) -> &str {
 }
 
 /// First value of a query parameter; `?a` and `?a=` are both empty values.
-fn query_value<'h>(target: &'h str, name: &str) -> Option<&'h str> {
+pub(crate) fn query_value<'h>(target: &'h str, name: &str) -> Option<&'h str> {
     let query = query_of(target).strip_prefix('?')?;
     query.split('&').find_map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));

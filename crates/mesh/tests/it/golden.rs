@@ -164,6 +164,9 @@ fn describe_cluster(cluster: &Cluster) -> String {
         protocol,
         endpoints,
         balancing,
+        hash,
+        user_locality,
+        probe_path,
         connection_pool,
         tls,
         health_check,
@@ -182,8 +185,23 @@ fn describe_cluster(cluster: &Cluster) -> String {
         )
         .expect("a string");
     }
-    if *balancing != alba::Settings::default() {
-        writeln!(out, "  {balancing:?}").expect("a string");
+    // What is default is left out, so that new settings change nothing here.
+    let defaults = alba::Settings::default();
+    let parts = [
+        (balancing.policy != defaults.policy).then(|| format!("{:?}", balancing.policy)),
+        (balancing.outlier_detection != defaults.outlier_detection)
+            .then(|| format!("{:?}", balancing.outlier_detection)),
+        (balancing.slow_start != defaults.slow_start)
+            .then(|| format!("{:?}", balancing.slow_start)),
+        (balancing.subset != defaults.subset).then(|| format!("{:?}", balancing.subset)),
+        (!hash.is_empty()).then(|| format!("hash {hash:?}")),
+        user_locality
+            .as_ref()
+            .map(|place| format!("user {place:?}")),
+        probe_path.as_ref().map(|path| format!("probes {path}")),
+    ];
+    for part in parts.into_iter().flatten() {
+        writeln!(out, "  {part}").expect("a string");
     }
     if *connection_pool != mesh::ConnectionPool::default() {
         writeln!(out, "  {connection_pool:?}").expect("a string");

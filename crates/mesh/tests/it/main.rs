@@ -10,6 +10,7 @@ mod folder;
 mod gateways;
 mod golden;
 mod mesh_listener;
+mod paths;
 mod properties;
 mod request;
 mod size;

@@ -58,7 +58,9 @@ pub(super) fn decode<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Rul
         .filter(|name| !name.is_empty());
     let match_count = fields.node("match").map_or(0, Node::len);
     let matches = fields.list("match", condition::decode);
+    let errors_before = context.report.error_count();
     let destinations = fields.optional("route", list_of(forwarding::destination));
+    let weights_are_read = context.report.error_count() == errors_before;
     let redirect = fields.optional("redirect", response::redirect);
     let direct_response = fields.optional("directResponse", response::direct_response);
     let Headers {
@@ -77,7 +79,7 @@ pub(super) fn decode<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Rul
     let is_delegate = fields.is_written("delegate");
     check_conflicts(&fields);
     if let Some(destinations) = &destinations {
-        check_weights(destinations, &fields);
+        check_weights(destinations, weights_are_read, &fields);
     }
     fields.finish();
 
@@ -148,12 +150,13 @@ fn check_conflicts(fields: &Fields<'_>) {
     }
 }
 
-fn check_weights(destinations: &[Destination], fields: &Fields<'_>) {
+/// A sum of 0 says nothing where a weight could not be read: the mistake is reported already.
+fn check_weights(destinations: &[Destination], are_read: bool, fields: &Fields<'_>) {
     let total: u64 = destinations
         .iter()
         .map(|destination| u64::from(destination.weight))
         .sum();
-    if destinations.len() > 1 && total == 0 {
+    if destinations.len() > 1 && total == 0 && are_read {
         fields.report_at(
             "route",
             Finding::error("the weights of the destinations add up to 0").help("set `weight`"),
