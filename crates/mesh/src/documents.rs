@@ -10,6 +10,7 @@ pub(crate) mod health_check_policy;
 pub(crate) mod load_balancer;
 pub(crate) mod metadata;
 pub(crate) mod names;
+mod outlier_detection;
 pub(crate) mod pod;
 mod read;
 pub(crate) mod secret;

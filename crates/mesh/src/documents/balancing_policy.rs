@@ -8,8 +8,8 @@ pub(crate) use learned::Learned;
 
 use super::consistent_hash::{self, RING_SIZE, TABLE_SIZE, load_bound};
 use super::load_balancer::slow_start;
+use super::outlier_detection;
 use super::target_refs::{self, Target};
-use super::traffic_policy::outlier_detection;
 use crate::affinity::{HashKey, UserLocality};
 use crate::decode::{
     Context, Fields, Finding, Located, boolean, integer, list_of, located, non_empty, one_of,
@@ -99,7 +99,8 @@ pub(crate) fn decode(object: &mut Fields<'_>) -> Option<BalancingPolicy> {
             hash,
             slow_start: fields.optional("slowStart", slow_start),
             subset_size: fields.optional("subset", subset),
-            outlier_detection: fields.optional("outlierDetection", outlier_detection),
+            outlier_detection: fields
+                .optional("outlierDetection", outlier_detection::decode_with_rates),
             user_locality,
         };
         fields.finish();

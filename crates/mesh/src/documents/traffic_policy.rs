@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use super::load_balancer::{self, LoadBalancer};
-use crate::decode::{
-    Context, Fields, Finding, Located, NotServed, boolean, count, duration, integer,
-};
+use super::outlier_detection;
+use crate::decode::{Context, Fields, Finding, Located, NotServed, boolean, count, duration};
 use crate::decode::{list_of, located, non_empty, one_of, owned, port, positive_duration};
 use crate::model::{ConnectionPool, TcpKeepalive};
 use crate::yaml::Node;
@@ -127,7 +126,7 @@ fn port_policy(fields: &mut Fields<'_>) -> PortPolicy {
     PortPolicy {
         load_balancer: fields.optional("loadBalancer", load_balancer::decode),
         connection_pool: fields.optional("connectionPool", connection_pool),
-        outlier_detection: fields.optional("outlierDetection", outlier_detection),
+        outlier_detection: fields.optional("outlierDetection", outlier_detection::decode),
         tls: fields.optional("tls", tls),
     }
 }
@@ -238,49 +237,6 @@ fn keepalive<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<TcpKeepaliv
     };
     fields.finish();
     Some(keepalive)
-}
-
-pub(super) fn outlier_detection<'d>(
-    node: &'d Node<'d>,
-    context: Context<'d>,
-) -> Option<alba::OutlierDetection> {
-    let mut fields = Fields::of(node, context)?;
-    let percent = || integer(0..=100);
-    let split = fields
-        .optional("splitExternalLocalOriginErrors", boolean)
-        .unwrap_or(false);
-    // The deprecated name counted gateway errors.
-    let deprecated = fields.optional("consecutiveErrors", count);
-    let detection = alba::OutlierDetection {
-        consecutive_5xx: fields.optional("consecutive5xxErrors", count).unwrap_or(5),
-        consecutive_gateway_errors: fields
-            .optional("consecutiveGatewayErrors", count)
-            .or(deprecated)
-            .unwrap_or(0),
-        consecutive_local_origin_failures: fields
-            .optional("consecutiveLocalOriginFailures", count)
-            .unwrap_or(5),
-        split_external_local_origin_errors: split,
-        interval: fields
-            .optional("interval", positive_duration)
-            .unwrap_or(Duration::from_secs(10)),
-        base_ejection_time: fields
-            .optional("baseEjectionTime", positive_duration)
-            .unwrap_or(Duration::from_secs(30)),
-        max_ejection_percent: fields
-            .optional("maxEjectionPercent", percent())
-            .unwrap_or(10),
-        min_health_percent: fields.optional("minHealthPercent", percent()).unwrap_or(0),
-        // Istio has no fields for these.
-        success_rate: None,
-        failure_percentage: None,
-    };
-    if fields.is_written("consecutiveLocalOriginFailures") && !split {
-        let message = "has no effect without `splitExternalLocalOriginErrors: true`";
-        fields.report_at("consecutiveLocalOriginFailures", Finding::warning(message));
-    }
-    fields.finish();
-    Some(detection)
 }
 
 /// Requests are not sent rather than sent less safely than was asked for.

@@ -200,7 +200,9 @@ fn describe_cluster(cluster: &Cluster) -> String {
             .map(|place| format!("user {place:?}")),
         probe_path.as_ref().map(|path| format!("probes {path}")),
     ];
-    for part in parts.into_iter().flatten() {
+    // Nor do new options that are not set.
+    let parts = parts.into_iter().flatten();
+    for part in parts.map(|part| without_nones(&part)) {
         writeln!(out, "  {part}").expect("a string");
     }
     if *connection_pool != mesh::ConnectionPool::default() {
@@ -210,6 +212,19 @@ fn describe_cluster(cluster: &Cluster) -> String {
     let check = health_check.as_ref().map(|check| format!("{check:?}"));
     for part in [tls, check].into_iter().flatten() {
         writeln!(out, "  {part}").expect("a string");
+    }
+    out
+}
+
+fn without_nones(text: &str) -> String {
+    let parts = text.split_inclusive(',');
+    let mut out: String = parts
+        .filter(|part| !part.trim_end_matches(',').ends_with(": None"))
+        .collect();
+    let last = out.rfind(": None }").and_then(|at| out[..at].rfind(','));
+    if let Some(start) = last {
+        let end = out[start..].find(" }").map_or(out.len(), |end| start + end);
+        out.replace_range(start..end, "");
     }
     out
 }
