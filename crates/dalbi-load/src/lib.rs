@@ -45,15 +45,30 @@
 //! # Ok::<(), dalbi_load::ParseError>(())
 //! ```
 //!
+//! # Sending it
+//!
+//! [`Load`] counts requests and knows what to say. For services built with `tower` (hyper, tonic, axum), the feature
+//! `tower` has a layer, `LoadLayer`, that does all of it.
+//!
+//! # Bounds
+//!
 //! Whatever the bytes, reading them ends with a report or an error and takes bounded time and memory: a value has at
 //! most [`MAX_BYTES`] bytes and [`MAX_METRICS`] metrics.
 
 mod bin;
 mod error;
 mod json;
+mod load;
+mod meter;
 mod metrics;
 mod report;
 mod text;
+#[cfg(feature = "tower")]
+mod tower;
 
 pub use error::ParseError;
+pub use load::{InFlight, Load};
+pub use meter::Outcome;
 pub use report::{Format, HEADER, HEADER_BIN, LOAD_PATH, LoadReport, MAX_BYTES, MAX_METRICS};
+#[cfg(feature = "tower")]
+pub use tower::{Answer, LoadBody, LoadLayer, LoadService};
