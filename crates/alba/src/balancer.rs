@@ -1,11 +1,14 @@
 //! The balancer: one immutable list of endpoints over shared state.
 
+mod deadlines;
+
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 
+use self::deadlines::{MIN_INTERVAL, NEVER};
 use crate::endpoint::EndpointState;
 use crate::policy::alba::pool::PoolLearned;
 use crate::policy::alba::probing::Probing;
@@ -14,16 +17,13 @@ use crate::policy::alba::{self, Shared};
 use crate::policy::{self, Context};
 use crate::pool::{Pool, Slot};
 use crate::{
-    Completion, Endpoint, EndpointId, EndpointView, LoadReport, Observation, Outcome,
-    OutlierDetection, Pick, PickRequest, Policy, Probe, Rng, Settings, Time,
+    Completion, Endpoint, EndpointId, EndpointView, LoadReport, Observation, Outcome, Pick,
+    PickRequest, Policy, Probe, Rng, Settings, SlowStart, Time,
 };
 
 /// Draws again this often when an already tried endpoint comes up, before the rest is searched; Istio's
 /// `host_selection_retry_max_attempts`.
 const REDRAWS: usize = 5;
-
-/// Sweeps come no closer than this, whatever `interval` says.
-const MIN_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Picks endpoints. All threads of a process share one; a change of documents or of discovered endpoints
 /// makes a successor with [`Balancer::apply`] that keeps what was learned.
@@ -56,6 +56,10 @@ struct Lineage {
     /// When the next sweep is due, in [`Time`]'s nanoseconds. Shared, so that frequent reloads cannot put
     /// it off for ever.
     next_sweep: AtomicU64,
+    /// When slow start wants weights laid out again; none is being eased in at [`NEVER`].
+    next_easing: AtomicU64,
+    /// As of when slow start's weights are laid out.
+    weighed_at: AtomicU64,
     /// Round robin's turn.
     cursor: AtomicU64,
     /// All picks in flight that were made under a [`LoadBound`](crate::LoadBound). Others leave it alone: every
@@ -71,6 +75,17 @@ impl Lineage {
     fn changed(&self) {
         self.epoch.fetch_add(1, Ordering::Release);
     }
+
+    /// Someone is eased in from `now` on.
+    fn ease(&self, slow_start: &SlowStart, now: Time) {
+        self.weighed_at.fetch_max(now.as_nanos(), Ordering::Relaxed);
+        let next = (now + slow_start.step()).as_nanos();
+        self.next_easing.fetch_min(next, Ordering::Relaxed);
+    }
+
+    fn weighed_at(&self) -> Time {
+        Time::from_nanos(self.weighed_at.load(Ordering::Relaxed))
+    }
 }
 
 impl Balancer {
@@ -80,36 +95,44 @@ impl Balancer {
     pub fn new(settings: Settings, endpoints: &[Endpoint], now: Time) -> Self {
         let lineage = Lineage {
             epoch: AtomicU64::new(0),
-            next_sweep: AtomicU64::new(u64::MAX),
+            next_sweep: AtomicU64::new(NEVER),
+            next_easing: AtomicU64::new(NEVER),
+            weighed_at: AtomicU64::new(now.as_nanos()),
             cursor: AtomicU64::new(0),
             in_flight: Arc::default(),
             ejecting: Mutex::new(()),
             learned: PoolLearned::new(),
         };
-        Self::build(settings, endpoints, now, Arc::new(lineage), |_| None)
+        Self::build(settings, endpoints, now, Arc::new(lineage), None)
     }
 
     /// A successor for a new list: endpoints whose id is in both keep their in-flight counts, estimates,
     /// health and ejection. Switching outlier detection off brings ejected endpoints back. Health that
     /// active checks set stays until [`set_health`](Self::set_health) says otherwise.
     pub fn apply(&self, settings: Settings, endpoints: &[Endpoint], now: Time) -> Self {
-        Self::build(settings, endpoints, now, Arc::clone(&self.lineage), |id| {
-            self.state(id)
-        })
+        let lineage = Arc::clone(&self.lineage);
+        Self::build(settings, endpoints, now, lineage, Some(self))
     }
 
-    fn build<'a>(
+    fn build(
         settings: Settings,
         endpoints: &[Endpoint],
         now: Time,
         lineage: Arc<Lineage>,
-        known: impl Fn(EndpointId) -> Option<&'a Arc<EndpointState>>,
+        ancestor: Option<&Self>,
     ) -> Self {
         let mut slots: Box<[Slot]> = endpoints
             .iter()
             .map(|endpoint| {
-                let state = known(endpoint.id).map_or_else(
-                    || Arc::new(EndpointState::new(endpoint.id, now)),
+                let known = ancestor.and_then(|ancestor| ancestor.state(endpoint.id));
+                let state = known.map_or_else(
+                    || {
+                        let state = EndpointState::new(endpoint.id, now);
+                        if ancestor.is_some_and(|ancestor| !ancestor.is_empty()) {
+                            state.joined.set(now);
+                        }
+                        Arc::new(state)
+                    },
                     Arc::clone,
                 );
                 Slot {
@@ -141,11 +164,14 @@ impl Balancer {
                 if restored > 0 {
                     lineage.changed();
                 }
-                lineage.next_sweep.store(u64::MAX, Ordering::Relaxed);
+                lineage.next_sweep.store(NEVER, Ordering::Relaxed);
             }
         }
+        if let Some(slow_start) = settings.eases() {
+            lineage.ease(slow_start, now);
+        }
         let epoch = lineage.epoch.load(Ordering::Acquire);
-        let pool = Pool::build(&slots, &settings, epoch);
+        let pool = Pool::build(&slots, &settings, epoch, lineage.weighed_at());
         Self {
             settings,
             endpoints: endpoints.into(),
@@ -176,6 +202,7 @@ impl Balancer {
             in_flight: &self.lineage.in_flight,
             request: *request,
             now,
+            slow_start: self.settings.eases(),
         };
         if let Policy::Alba(parameters) = &self.settings.policy {
             let (position, waited_for) =
@@ -307,65 +334,32 @@ impl Balancer {
     /// end an ejection: an endpoint can pass its check and still fail its users. One that is well again at
     /// `now` is eased in like a new one ([`SlowStart`](crate::SlowStart)).
     pub fn set_health(&self, id: EndpointId, healthy: bool, now: Time) {
-        let _ = now;
-        let state = self
-            .slots
-            .iter()
-            .map(|slot| &slot.state)
-            .find(|state| state.id == id);
-        if state.is_some_and(|state| state.set_healthy(healthy)) {
-            self.lineage.changed();
-        }
-    }
-
-    /// When [`handle_timeout`](Self::handle_timeout) wants to be called; `None` if never. Ask again after
-    /// each call of it and after [`apply`](Self::apply).
-    pub fn poll_timeout(&self) -> Option<Time> {
-        self.settings.outlier_detection.as_ref()?;
-        let next = self.lineage.next_sweep.load(Ordering::Relaxed);
-        (next != u64::MAX).then_some(Time::from_nanos(next))
-    }
-
-    /// Does what is due at `now`: brings endpoints back whose ejection is over. Too early or twice is
-    /// harmless.
-    pub fn handle_timeout(&self, now: Time) {
-        let Some(outlier) = &self.settings.outlier_detection else {
+        let Some(state) = self.state(id) else {
             return;
         };
-        let due = self.lineage.next_sweep.load(Ordering::Relaxed);
-        if now.as_nanos() < due {
-            return;
-        }
-        let next = (now + outlier.interval.max(MIN_INTERVAL)).as_nanos();
-        let claimed = self.lineage.next_sweep.compare_exchange(
-            due,
-            next,
-            Ordering::Relaxed,
-            Ordering::Relaxed,
-        );
-        if claimed.is_err() {
-            // Another thread sweeps.
-            return;
-        }
-        let _ejecting = lock(&self.lineage.ejecting);
-        let restored = self
-            .slots
-            .iter()
-            .filter(|slot| slot.state.outlier.sweep(now))
-            .count();
-        if restored > 0 {
+        if state.set_healthy(healthy) {
+            if healthy {
+                state.joined.set(now);
+                if let Some(slow_start) = self.settings.eases() {
+                    self.lineage.ease(slow_start, now);
+                }
+            }
             self.lineage.changed();
         }
     }
 
     /// Every endpoint as it is at `now`, in the order of the list.
     pub fn endpoints(&self, now: Time) -> impl Iterator<Item = EndpointView<'_>> {
-        let _ = now;
+        let slow_start = self.settings.eases();
         let panicking = self.fresh_pool().is_panicking();
         (0_u32..).zip(self.endpoints.iter().zip(&self.slots)).map(
             move |(index, (endpoint, slot))| {
                 let used = panicking || slot.state.is_available();
-                let effective_weight = if used { f64::from(slot.weight) } else { 0.0 };
+                let effective_weight = if used {
+                    f64::from(slot.weight) * slot.fraction(slow_start, now)
+                } else {
+                    0.0
+                };
                 slot.state.view(index, endpoint, effective_weight)
             },
         )
@@ -395,24 +389,6 @@ impl Balancer {
     /// What it goes by.
     pub fn settings(&self) -> &Settings {
         &self.settings
-    }
-
-    fn eject(&self, state: &EndpointState, outlier: &OutlierDetection, now: Time) {
-        let _ejecting = lock(&self.lineage.ejecting);
-        if state.outlier.is_ejected() {
-            return;
-        }
-        // Also when the limit below forbids the ejection: the next full run of errors asks again, not the
-        // next error.
-        state.outlier.reset_counts();
-        let is_away = |slot: &&Slot| slot.state.outlier.is_ejected();
-        let away = self.slots.iter().filter(is_away).count() as u64;
-        let allowed = u64::from(outlier.max_ejection_percent.min(100)) * self.slots.len() as u64;
-        if away > 0 && (away + 1) * 100 > allowed {
-            return;
-        }
-        state.outlier.eject(now, outlier.base_ejection_time);
-        self.lineage.changed();
     }
 
     fn shared(&self) -> Shared<'_> {
@@ -477,7 +453,12 @@ impl Balancer {
         if pool.epoch() == epoch {
             return pool;
         }
-        let pool = Pool::build(&self.slots, &self.settings, epoch);
+        let pool = Pool::build(
+            &self.slots,
+            &self.settings,
+            epoch,
+            self.lineage.weighed_at(),
+        );
         self.pool.store(Arc::new(pool));
         self.pool.load()
     }

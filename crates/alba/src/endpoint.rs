@@ -7,6 +7,7 @@ use crate::Time;
 use crate::ewma::AtomicPeakEwma;
 use crate::outlier::OutlierState;
 use crate::policy::alba::learned::Learned;
+use crate::slow_start::Joined;
 
 /// The caller's name for an endpoint, stable for as long as it is the same server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -90,6 +91,8 @@ pub(crate) struct EndpointState {
     pub(crate) id: EndpointId,
     /// Since when it is known; an estimate that nothing was measured for ages from here.
     pub(crate) since: Time,
+    /// From when slow start counts.
+    pub(crate) joined: Joined,
     in_flight: AtomicU32,
     requests: AtomicU64,
     successes: AtomicU64,
@@ -106,6 +109,7 @@ impl EndpointState {
         Self {
             id,
             since,
+            joined: Joined::ever(),
             in_flight: AtomicU32::new(0),
             requests: AtomicU64::new(0),
             successes: AtomicU64::new(0),

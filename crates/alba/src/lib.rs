@@ -38,6 +38,7 @@ mod pool;
 mod report;
 mod rng;
 mod settings;
+mod slow_start;
 mod stamped;
 mod sums;
 mod time;

@@ -13,7 +13,7 @@ mod round_robin;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use crate::pool::{Pool, Slot};
-use crate::{Endpoint, PickRequest, Policy, Rng, Time};
+use crate::{Endpoint, PickRequest, Policy, Rng, SlowStart, Time};
 
 pub(crate) use hashing::Table;
 pub(crate) use peak_ewma::DEFAULT_DECAY;
@@ -31,9 +31,17 @@ pub(crate) struct Context<'a> {
     pub(crate) in_flight: &'a AtomicU32,
     pub(crate) request: PickRequest<'a>,
     pub(crate) now: Time,
+    /// How endpoints are eased in.
+    pub(crate) slow_start: Option<&'a SlowStart>,
 }
 
 impl<'a> Context<'a> {
+    /// A candidate's effective weight, above 0.
+    fn weight(&self, candidate: usize) -> f64 {
+        let slot = self.slot(candidate);
+        f64::from(slot.weight) * slot.fraction(self.slow_start, self.now)
+    }
+
     /// The slot of a candidate.
     fn slot(&self, candidate: usize) -> &'a Slot {
         &self.slots[self.pool.position(candidate) as usize]

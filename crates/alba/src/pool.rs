@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::endpoint::EndpointState;
 use crate::policy::Table;
 use crate::wheel::Wheel;
-use crate::{Rng, Settings};
+use crate::{Rng, Settings, SlowStart, Time};
 
 /// One position of a balancer's list, as the hot path needs it.
 #[derive(Debug)]
@@ -15,6 +15,15 @@ pub(crate) struct Slot {
     pub(crate) weight: u32,
     /// What crossing to its zone costs from where the dispatcher runs, in seconds.
     pub(crate) price_s: f64,
+}
+
+impl Slot {
+    /// The share of its weight, above 0 and at most 1, that slow start gives it at `now`.
+    pub(crate) fn fraction(&self, slow_start: Option<&SlowStart>, now: Time) -> f64 {
+        slow_start.map_or(1.0, |slow_start| {
+            slow_start.fraction(&self.state.joined, now)
+        })
+    }
 }
 
 /// What health and ejection leave of a balancer's list, as of one epoch of its lineage.
@@ -36,7 +45,7 @@ pub(crate) struct Pool {
 
 impl Pool {
     /// `epoch` must have been read before this is called, so that what changes meanwhile makes it stale.
-    pub(crate) fn build(slots: &[Slot], settings: &Settings, epoch: u64) -> Self {
+    pub(crate) fn build(slots: &[Slot], settings: &Settings, epoch: u64, now: Time) -> Self {
         let len = slots.len() as u32;
         let mut candidates: Vec<u32> = Vec::with_capacity(slots.len());
         candidates
@@ -56,7 +65,10 @@ impl Pool {
             .iter()
             .map(|&position| slots[position as usize].weight);
         let total_weight = weights.clone().map(u64::from).sum();
-        let wheel = Wheel::new(weights);
+        let wheel = match settings.eases() {
+            Some(slow_start) => eased(slots, &candidates, slow_start, now),
+            None => Wheel::new(weights),
+        };
         let table = Table::build(&settings.policy, slots, &candidates);
         Self {
             epoch,
@@ -131,4 +143,20 @@ impl Pool {
         let other = rng.below(self.len() - 1) as usize;
         if other >= taken { other + 1 } else { other }
     }
+}
+
+/// The wheel of what slow start leaves of the weights.
+fn eased(slots: &[Slot], candidates: &[u32], slow_start: &SlowStart, now: Time) -> Wheel {
+    /// Fine enough for steps of a fiftieth.
+    const FINEST: u32 = 256;
+    let slots = || candidates.iter().map(|&position| &slots[position as usize]);
+    if slots().all(|slot| slot.fraction(Some(slow_start), now) >= 1.0) {
+        return Wheel::new(slots().map(|slot| slot.weight));
+    }
+    let heaviest = slots().map(|slot| slot.weight).max().unwrap_or(1);
+    let scale = f64::from(FINEST.min(u32::MAX / heaviest));
+    Wheel::new(slots().map(|slot| {
+        let share = slot.fraction(Some(slow_start), now);
+        ((f64::from(slot.weight) * scale * share).round() as u32).max(1)
+    }))
 }

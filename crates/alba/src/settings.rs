@@ -33,6 +33,16 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// Slow start, where the policy goes by it.
+    pub(crate) fn eases(&self) -> Option<&SlowStart> {
+        match self.policy {
+            Policy::RingHash { .. } | Policy::Maglev { .. } => None,
+            _ => self.slow_start.as_ref(),
+        }
+    }
+}
+
 impl Default for Settings {
     /// Least request with two choices and no ejection: Istio's default, until the learned algorithm
     /// takes its place as what "nothing said" means.
@@ -91,7 +101,9 @@ pub struct LoadBound(
 );
 
 /// How an endpoint that comes to a running pool is eased in (Istio `warmup`, Envoy slow start): its weight
-/// is multiplied by `max(minimum_percent / 100, (age / duration) ^ (1 / aggression))`.
+/// is multiplied by `max(minimum_percent / 100, (age / duration) ^ (1 / aggression))`, where age counts from
+/// joining, or from when active checks called the endpoint well again. Consistent hashing takes no notice,
+/// as in Envoy: hashes would move all the time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SlowStart {
     /// From coming in to full weight.

@@ -12,6 +12,6 @@ use crate::Rng;
 pub(super) fn draw(context: Context<'_>, choices: u32, rng: &mut Rng) -> usize {
     choices::cheapest(context.pool, choices.max(2), rng, |candidate| {
         let slot = context.slot(candidate);
-        f64::from(slot.state.in_flight()) / f64::from(slot.weight)
+        f64::from(slot.state.in_flight()) / context.weight(candidate)
     })
 }

@@ -32,7 +32,7 @@ pub(super) fn draw(
             default_latency.as_secs_f64() * ewma::decayed(now.since(state.since), decay)
         });
         let waiting = f64::from(state.in_flight()) + 1.0;
-        let cost = latency * waiting / f64::from(slot.weight);
+        let cost = latency * waiting / context.weight(candidate);
         cost.max(state.penalty.at(now, decay).unwrap_or(0.0))
     })
 }

@@ -1,5 +1,6 @@
 //! What the whole crate does, through its public surface and under virtual time.
 
+mod easing;
 mod ejection;
 mod hashing;
 mod reload;
