@@ -16,6 +16,7 @@ use crate::policy::alba::ring::Ring;
 use crate::policy::alba::{self, Shared};
 use crate::policy::{self, Context};
 use crate::pool::{Pool, Slot};
+use crate::subset::Ranking;
 use crate::{
     Completion, Endpoint, EndpointId, EndpointView, LoadReport, Observation, Outcome, Pick,
     PickRequest, Policy, Probe, Rng, Settings, SlowStart, Time,
@@ -37,6 +38,8 @@ pub struct Balancer {
     slots: Box<[Slot]>,
     /// Positions in order of id.
     by_id: Box<[u32]>,
+    /// The order in which a subset is chosen, if there is one.
+    ranking: Option<Ranking>,
     lineage: Arc<Lineage>,
     pool: ArcSwap<Pool>,
     /// Held while `pool` is packed anew.
@@ -170,13 +173,19 @@ impl Balancer {
         if let Some(slow_start) = settings.eases() {
             lineage.ease(slow_start, now);
         }
+        let ranking = settings
+            .subset
+            .as_ref()
+            .map(|subset| Ranking::new(subset, &settings.origin, endpoints, &slots));
         let epoch = lineage.epoch.load(Ordering::Acquire);
-        let pool = Pool::build(&slots, &settings, epoch, lineage.weighed_at());
+        let weighed_at = lineage.weighed_at();
+        let pool = Pool::build(&slots, ranking.as_ref(), &settings, epoch, weighed_at);
         Self {
             settings,
             endpoints: endpoints.into(),
             slots,
             by_id,
+            ranking,
             lineage,
             pool: ArcSwap::from_pointee(pool),
             packing: Mutex::new(()),
@@ -351,10 +360,10 @@ impl Balancer {
     /// Every endpoint as it is at `now`, in the order of the list.
     pub fn endpoints(&self, now: Time) -> impl Iterator<Item = EndpointView<'_>> {
         let slow_start = self.settings.eases();
-        let panicking = self.fresh_pool().is_panicking();
+        let pool = Guard::into_inner(self.fresh_pool());
         (0_u32..).zip(self.endpoints.iter().zip(&self.slots)).map(
             move |(index, (endpoint, slot))| {
-                let used = panicking || slot.state.is_available();
+                let used = pool.has(index);
                 let effective_weight = if used {
                     f64::from(slot.weight) * slot.fraction(slow_start, now)
                 } else {
@@ -455,6 +464,7 @@ impl Balancer {
         }
         let pool = Pool::build(
             &self.slots,
+            self.ranking.as_ref(),
             &self.settings,
             epoch,
             self.lineage.weighed_at(),

@@ -40,6 +40,7 @@ mod rng;
 mod settings;
 mod slow_start;
 mod stamped;
+mod subset;
 mod sums;
 mod time;
 mod wheel;

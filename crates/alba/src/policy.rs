@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 use crate::pool::{Pool, Slot};
 use crate::{Endpoint, PickRequest, Policy, Rng, SlowStart, Time};
 
-pub(crate) use hashing::Table;
+pub(crate) use hashing::{Table, place};
 pub(crate) use peak_ewma::DEFAULT_DECAY;
 pub(crate) use peak_ewma::record_failure;
 

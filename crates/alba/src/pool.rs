@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::endpoint::EndpointState;
 use crate::policy::Table;
+use crate::subset::Ranking;
 use crate::wheel::Wheel;
 use crate::{Rng, Settings, SlowStart, Time};
 
@@ -32,7 +33,8 @@ impl Slot {
 #[derive(Debug)]
 pub(crate) struct Pool {
     epoch: u64,
-    /// Positions in the balancer's list that are picked among: the available ones, or all in panic.
+    /// Positions in the balancer's list that are picked among, in order: the available ones, or all in
+    /// panic; of these the dispatcher's subset.
     candidates: Box<[u32]>,
     /// The candidates' weights.
     wheel: Wheel,
@@ -45,7 +47,13 @@ pub(crate) struct Pool {
 
 impl Pool {
     /// `epoch` must have been read before this is called, so that what changes meanwhile makes it stale.
-    pub(crate) fn build(slots: &[Slot], settings: &Settings, epoch: u64, now: Time) -> Self {
+    pub(crate) fn build(
+        slots: &[Slot],
+        ranking: Option<&Ranking>,
+        settings: &Settings,
+        epoch: u64,
+        now: Time,
+    ) -> Self {
         let len = slots.len() as u32;
         let mut candidates: Vec<u32> = Vec::with_capacity(slots.len());
         candidates
@@ -60,6 +68,9 @@ impl Pool {
         if panicking {
             candidates.clear();
             candidates.extend(0..len);
+        }
+        if let Some(ranking) = ranking {
+            ranking.choose(&mut candidates);
         }
         let weights = candidates
             .iter()
@@ -91,6 +102,11 @@ impl Pool {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.candidates.is_empty()
+    }
+
+    /// Whether the endpoint at `position` of the balancer's list is picked among.
+    pub(crate) fn has(&self, position: u32) -> bool {
+        self.candidates.binary_search(&position).is_ok()
     }
 
     /// The position in the balancer's list of the `candidate`-th candidate.

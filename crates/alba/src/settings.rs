@@ -115,8 +115,12 @@ pub struct SlowStart {
 }
 
 /// Which part of a very large list a dispatcher uses, so that connections and probes stay few while the
-/// load stays even: rendezvous hashing (Thaler and Ravishankar 1998), endpoints of the dispatcher's own
-/// zone first.
+/// load stays even: rendezvous hashing (Thaler and Ravishankar 1998).
+///
+/// Half of the part (rounded up) comes from the dispatcher's own zone ([`Settings::origin`]) as far as that
+/// has so many, so that near endpoints are there to be preferred; the rest from all that are left, so that a
+/// zone in trouble leaves every dispatcher others to turn to. Only available endpoints are chosen: one that
+/// fails is replaced by the next.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Subset {
     /// Endpoints in use, at least 1; a list that is not longer is used whole.

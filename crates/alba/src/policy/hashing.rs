@@ -129,7 +129,7 @@ impl<'a> Room<'a> {
 }
 
 /// The place of an endpoint's `replica`.
-pub(super) fn place(id: EndpointId, replica: u64) -> u64 {
+pub(crate) fn place(id: EndpointId, replica: u64) -> u64 {
     XxHash3_64::oneshot_with_seed(replica, &id.0.to_le_bytes())
 }
 

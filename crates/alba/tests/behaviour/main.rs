@@ -5,5 +5,6 @@ mod ejection;
 mod hashing;
 mod reload;
 mod selection;
+mod subset;
 mod threads;
 mod world;
