@@ -1,12 +1,14 @@
 //! Passive ejection: what answers say about an endpoint.
 //!
 //! Envoy's consecutive-error detectors and ejection times ("Outlier detection" in its architecture overview;
-//! `source/common/upstream/outlier_detection_impl.cc`) with the fields of Istio's `outlierDetection`.
+//! `source/common/upstream/outlier_detection_impl.cc`) with the fields of Istio's `outlierDetection`, and
+//! its and gRPC's comparison of success rates ("A50: gRPC xDS outlier detection support").
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::{Outcome, OutlierDetection, Time};
+use crate::policy::place;
+use crate::{EndpointId, FailurePercentage, Outcome, OutlierDetection, SuccessRate, Time};
 
 /// Envoy's default `max_ejection_time`, which Istio has no field for.
 const MAX_EJECTION_TIME: Duration = Duration::from_secs(300);
@@ -23,6 +25,9 @@ pub(crate) struct OutlierState {
     consecutive_5xx: AtomicU32,
     consecutive_gateway_errors: AtomicU32,
     consecutive_local_origin_failures: AtomicU32,
+    /// Answers and failures since the last sweep, counted only if rates are compared.
+    answered: AtomicU32,
+    succeeded: AtomicU32,
     ejected_until: AtomicU64,
     /// Ejections in a row: the factor of the ejection time.
     multiplier: AtomicU32,
@@ -35,6 +40,8 @@ impl Default for OutlierState {
             consecutive_5xx: AtomicU32::new(0),
             consecutive_gateway_errors: AtomicU32::new(0),
             consecutive_local_origin_failures: AtomicU32::new(0),
+            answered: AtomicU32::new(0),
+            succeeded: AtomicU32::new(0),
             ejected_until: AtomicU64::new(IN_SERVICE),
             multiplier: AtomicU32::new(0),
             ejections: AtomicU64::new(0),
@@ -45,6 +52,12 @@ impl Default for OutlierState {
 impl OutlierState {
     /// Counts `outcome`; true if a limit is reached and the endpoint should be ejected.
     pub(crate) fn observe(&self, outcome: Outcome, limits: &OutlierDetection) -> bool {
+        if limits.compares_rates() && outcome != Outcome::Cancelled {
+            self.answered.fetch_add(1, Ordering::Relaxed);
+            if outcome == Outcome::Success {
+                self.succeeded.fetch_add(1, Ordering::Relaxed);
+            }
+        }
         match outcome {
             Outcome::Cancelled => false,
             Outcome::Success => {
@@ -78,6 +91,15 @@ impl OutlierState {
                 gateway || any
             }
         }
+    }
+
+    /// Answers since the last sweep, and what share of them were successes; counting starts anew. An
+    /// answer that is counted right now may be split between the sweeps: one of hundreds.
+    pub(crate) fn take_rate(&self) -> (u32, f64) {
+        let succeeded = self.succeeded.swap(0, Ordering::Relaxed);
+        let answered = self.answered.swap(0, Ordering::Relaxed);
+        let rate = f64::from(succeeded) / f64::from(answered.max(1));
+        (answered, rate.min(1.0))
     }
 
     /// Puts the endpoint aside. Call with the lineage's lock held.
@@ -141,6 +163,80 @@ impl OutlierState {
     pub(crate) fn ejections(&self) -> u64 {
         self.ejections.load(Ordering::Relaxed)
     }
+}
+
+/// What one endpoint answered from sweep to sweep.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rate {
+    pub(crate) id: EndpointId,
+    pub(crate) answered: u32,
+    /// Share of successes, 0 to 1.
+    pub(crate) succeeded: f64,
+}
+
+impl OutlierDetection {
+    pub(crate) fn compares_rates(&self) -> bool {
+        self.success_rate.is_some() || self.failure_percentage.is_some()
+    }
+
+    /// Which of `rates` (of endpoints in service) are to be ejected at `now`, as positions in it; one may
+    /// appear twice.
+    ///
+    /// Chance comes from the id and the moment, which dispatchers do not share to the nanosecond: they do not
+    /// all spare the same endpoint.
+    pub(crate) fn outliers(&self, rates: &[Rate], now: Time) -> Vec<usize> {
+        /// Tells the two draws for one endpoint apart.
+        const OTHER_DRAW: u64 = 1 << 63;
+        let mut found = Vec::new();
+        if let Some(limits) = &self.success_rate {
+            let chance = |id| place(id, now.as_nanos()) % 100;
+            let below = limits.below(rates).into_iter();
+            found.extend(
+                below.filter(|&at| chance(rates[at].id) < u64::from(limits.enforcement_percent)),
+            );
+        }
+        if let Some(limits) = &self.failure_percentage {
+            let chance = |id| place(id, now.as_nanos() ^ OTHER_DRAW) % 100;
+            let above = limits.above(rates).into_iter();
+            found.extend(
+                above.filter(|&at| chance(rates[at].id) < u64::from(limits.enforcement_percent)),
+            );
+        }
+        found
+    }
+}
+
+impl SuccessRate {
+    fn below(&self, rates: &[Rate]) -> Vec<usize> {
+        let known = with_volume(rates, self.request_volume);
+        if known.is_empty() || known.len() < self.minimum_hosts as usize {
+            return Vec::new();
+        }
+        let count = known.len() as f64;
+        let of = |at: &usize| rates[*at].succeeded;
+        let mean = known.iter().map(of).sum::<f64>() / count;
+        let variance = known.iter().map(|at| (of(at) - mean).powi(2)).sum::<f64>() / count;
+        let threshold = self.stdev_factor.max(0.0).mul_add(-variance.sqrt(), mean);
+        known.into_iter().filter(|at| of(at) < threshold).collect()
+    }
+}
+
+impl FailurePercentage {
+    fn above(&self, rates: &[Rate]) -> Vec<usize> {
+        let known = with_volume(rates, self.request_volume);
+        if known.len() < self.minimum_hosts as usize {
+            return Vec::new();
+        }
+        let fails =
+            |at: &usize| (1.0 - rates[*at].succeeded) * 100.0 >= f64::from(self.threshold_percent);
+        known.into_iter().filter(fails).collect()
+    }
+}
+
+/// The positions of those that answered at least `volume` requests.
+fn with_volume(rates: &[Rate], volume: u32) -> Vec<usize> {
+    let enough = |at: &usize| rates[*at].answered >= volume.max(1);
+    (0..rates.len()).filter(enough).collect()
 }
 
 /// Counts one up; true if `limit` (unless 0) is reached.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Balancer, lock};
 use crate::endpoint::EndpointState;
+use crate::outlier::Rate;
 use crate::pool::Slot;
 use crate::{OutlierDetection, SlowStart, Time};
 
@@ -33,7 +34,7 @@ impl Balancer {
         if let Some(outlier) = &self.settings.outlier_detection {
             let next = now + outlier.interval.max(MIN_INTERVAL);
             if claim(&self.lineage.next_sweep, now, next.as_nanos()) {
-                self.sweep(now);
+                self.sweep(outlier, now);
             }
         }
         if let Some(slow_start) = self.settings.eases() {
@@ -44,8 +45,13 @@ impl Balancer {
         }
     }
 
-    fn sweep(&self, now: Time) {
+    fn sweep(&self, outlier: &OutlierDetection, now: Time) {
         let _ejecting = lock(&self.lineage.ejecting);
+        // First as in gRPC: in Envoy's order, the past ejection that a good sweep forgets would be forgotten
+        // for an endpoint that is ejected in every sweep, too.
+        if outlier.compares_rates() {
+            self.eject_outliers(outlier, now);
+        }
         let restored = self
             .slots
             .iter()
@@ -53,6 +59,26 @@ impl Balancer {
             .count();
         if restored > 0 {
             self.lineage.changed();
+        }
+    }
+
+    /// Call with the lineage's lock held.
+    fn eject_outliers(&self, outlier: &OutlierDetection, now: Time) {
+        let (mut states, mut rates) = (Vec::new(), Vec::new());
+        for slot in &self.slots {
+            let state = &*slot.state;
+            let (answered, succeeded) = state.outlier.take_rate();
+            if answered > 0 && !state.outlier.is_ejected() {
+                states.push(state);
+                rates.push(Rate {
+                    id: state.id,
+                    answered,
+                    succeeded,
+                });
+            }
+        }
+        for found in outlier.outliers(&rates, now) {
+            self.put_aside(states[found], outlier, now);
         }
     }
 
@@ -76,6 +102,11 @@ impl Balancer {
     /// Puts an endpoint aside, if not too many are away.
     pub(super) fn eject(&self, state: &EndpointState, outlier: &OutlierDetection, now: Time) {
         let _ejecting = lock(&self.lineage.ejecting);
+        self.put_aside(state, outlier, now);
+    }
+
+    /// Call with the lineage's lock held.
+    fn put_aside(&self, state: &EndpointState, outlier: &OutlierDetection, now: Time) {
         if state.outlier.is_ejected() {
             return;
         }
