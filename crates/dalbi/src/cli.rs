@@ -47,6 +47,8 @@ enum Command {
     Demo(commands::demo::Arguments),
     /// Run a test server that echoes requests and can be made slow or flaky
     Upstream(commands::upstream::Arguments),
+    /// Compare balancing policies in a simulated world
+    Sim(commands::sim::Arguments),
     /// Print a completion script for a shell
     Completions(commands::completions::Arguments),
 }
@@ -77,6 +79,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Check(arguments) => commands::check::run(&arguments),
         Command::Explain(arguments) => commands::explain::run(&arguments),
         Command::Upstream(arguments) => commands::upstream::run(&arguments),
+        Command::Sim(arguments) => commands::sim::run(&arguments),
         Command::Completions(arguments) => commands::completions::run(&arguments, Cli::command()),
     };
     match result {

@@ -6,6 +6,7 @@ pub(crate) mod demo;
 pub(crate) mod explain;
 pub(crate) mod proxy;
 pub(crate) mod run;
+pub(crate) mod sim;
 pub(crate) mod upstream;
 
 use std::collections::BTreeMap;

@@ -11,6 +11,7 @@ mod quantity;
 mod report;
 mod serve;
 mod signals;
+mod simulate;
 mod upstream;
 
 use std::process::ExitCode;

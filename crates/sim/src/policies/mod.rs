@@ -1,0 +1,144 @@
+//! The policies that can be compared, by name.
+
+mod balancer;
+mod oracle;
+
+use alba::{Alba, Locality, Parts, Settings};
+
+use crate::policy::Policy;
+use balancer::Balanced;
+
+/// Which dispatcher a policy is made for.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// Its number, from 0.
+    pub dispatcher: u32,
+    /// How many there are.
+    pub dispatchers: u32,
+    /// Where it runs.
+    pub locality: Locality,
+}
+
+/// Makes one policy per dispatcher.
+pub struct Factory {
+    name: String,
+    full_information: bool,
+    make: Box<Make>,
+}
+
+type Make = dyn Fn(&Setup) -> Box<dyn Policy> + Send + Sync;
+
+impl std::fmt::Debug for Factory {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Factory")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Factory {
+    /// A policy that knows what calls tell it.
+    pub fn new<P: Policy + 'static>(
+        name: &str,
+        make: impl Fn(&Setup) -> P + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            full_information: false,
+            make: Box::new(move |setup| Box::new(make(setup))),
+        }
+    }
+
+    /// The real balancer under any settings; its origin is set for each dispatcher.
+    pub fn balancer(name: &str, settings: Settings) -> Self {
+        Self::new(name, move |setup| Balanced::new(settings.clone(), setup))
+    }
+
+    /// The same policy, but it is shown [`Truth`](crate::policy::Truth).
+    #[must_use]
+    pub fn with_full_information(mut self) -> Self {
+        self.full_information = true;
+        self
+    }
+
+    /// The policy's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it is shown how things are.
+    pub fn full_information(&self) -> bool {
+        self.full_information
+    }
+
+    /// A policy for one dispatcher.
+    pub fn policy(&self, setup: &Setup) -> Box<dyn Policy> {
+        (self.make)(setup)
+    }
+}
+
+/// Every policy, in the order in which they are shown. `alba` also comes without some of its parts, as
+/// `alba-toll` or `alba-toll-locality`.
+pub const NAMES: &[&str] = &[
+    "round_robin",
+    "random",
+    "p2c",
+    "peak_ewma",
+    "alba",
+    "oracle",
+];
+
+/// The policy of that name; `None` if there is none.
+pub fn by_name(name: &str) -> Option<Factory> {
+    let alba = |policy| Factory::balancer(name, Settings::new(policy, None));
+    Some(match name {
+        "round_robin" => alba(alba::Policy::RoundRobin),
+        "random" => alba(alba::Policy::Random),
+        "p2c" => alba(alba::Policy::LeastRequest { choices: 2 }),
+        "peak_ewma" => alba(alba::Policy::PeakEwma {
+            decay: std::time::Duration::from_secs(10),
+            default_latency: std::time::Duration::from_millis(30),
+        }),
+        "oracle" => Factory::new(name, |_| oracle::Oracle).with_full_information(),
+        _ => {
+            let without = name.strip_prefix("alba")?;
+            let parts = without
+                .strip_prefix('-')
+                .map_or(Some(Parts::default()), parts)?;
+            if !without.is_empty() && !without.starts_with('-') {
+                return None;
+            }
+            return Some(learned(name, parts));
+        }
+    })
+}
+
+/// The learned policy without some parts.
+pub fn learned(name: &str, without: Parts) -> Factory {
+    let mut learned = Alba::default();
+    learned.without = without;
+    Factory::balancer(name, Settings::new(alba::Policy::Alba(learned), None))
+}
+
+/// Parts by their names, between `-` or `,`; `None` if one has no such name.
+pub fn parts(names: &str) -> Option<Parts> {
+    let mut parts = Parts::default();
+    for name in names.split(['-', ',']) {
+        let part = match name {
+            "ring" => &mut parts.ring,
+            "trust" => &mut parts.trust,
+            "speed" => &mut parts.speed,
+            "silence" => &mut parts.silence,
+            "success" => &mut parts.success,
+            "toll" => &mut parts.toll,
+            "locality" => &mut parts.locality,
+            "probes" => &mut parts.probes,
+            "reports" => &mut parts.reports,
+            "shared" => &mut parts.shared,
+            _ => return None,
+        };
+        *part = true;
+    }
+    Some(parts)
+}
