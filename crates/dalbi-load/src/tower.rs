@@ -53,7 +53,8 @@ pub struct LoadLayer {
 #[derive(Debug, Clone)]
 struct Settings {
     load: Load,
-    format: Format,
+    /// `None` adds nothing to answers.
+    format: Option<Format>,
     path: Option<String>,
 }
 
@@ -63,15 +64,15 @@ impl LoadLayer {
         Self {
             settings: Arc::new(Settings {
                 load,
-                format: Format::Text,
+                format: Some(Format::Text),
                 path: Some(LOAD_PATH.to_owned()),
             }),
         }
     }
 
-    /// Reports in this format. gRPC's trailers are always protobuf.
+    /// Reports in this format, or with no answer but those at the path. gRPC's trailers are always protobuf.
     #[must_use]
-    pub fn format(mut self, format: Format) -> Self {
+    pub fn format(mut self, format: Option<Format>) -> Self {
         Arc::make_mut(&mut self.settings).format = format;
         self
     }
@@ -171,7 +172,8 @@ where
                     state: BodyState::Empty,
                 });
                 // The report is in the header, as with any other answer: one place to look for it.
-                insert_text(response.headers_mut(), &this.settings.load.report(), format);
+                let report = this.settings.load.report();
+                insert_report(response.headers_mut(), &report, format.unwrap_or_default());
                 Poll::Ready(Ok(response))
             }
             AnswerStateProjected::Served { inner, in_flight } => {
@@ -194,7 +196,7 @@ where
 fn reported<R: Body>(
     mut response: Response<R>,
     in_flight: InFlight,
-    format: Format,
+    format: Option<Format>,
 ) -> Response<LoadBody<R>> {
     let is_grpc = is_grpc(response.headers());
     let outcome = if response.status().is_server_error() {
@@ -207,9 +209,10 @@ fn reported<R: Body>(
         in_flight: Some(in_flight),
         outcome,
         is_grpc,
+        is_told: format.is_some(),
     };
-    if !is_grpc {
-        insert_text(headers, &counted.report(), format);
+    if let (false, Some(format)) = (is_grpc, format) {
+        insert_report(headers, &counted.report(), format);
     } else if headers.contains_key("grpc-status") {
         // An answer of trailers only.
         counted.read_trailers(headers);
@@ -229,7 +232,7 @@ fn is_grpc(headers: &HeaderMap) -> bool {
         .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
-fn insert_text(headers: &mut HeaderMap, report: &LoadReport, format: Format) {
+fn insert_report(headers: &mut HeaderMap, report: &LoadReport, format: Format) {
     insert(headers, HEADER, report.to_header(format));
 }
 
@@ -245,6 +248,8 @@ struct Counted {
     in_flight: Option<InFlight>,
     outcome: Outcome,
     is_grpc: bool,
+    /// Trailers carry a report.
+    is_told: bool,
 }
 
 impl Counted {
@@ -271,7 +276,9 @@ impl Counted {
         if failed {
             self.outcome = Outcome::Failure;
         }
-        insert(trailers, HEADER_BIN, self.report().to_header_bin());
+        if self.is_told {
+            insert(trailers, HEADER_BIN, self.report().to_header_bin());
+        }
     }
 
     fn end(&mut self) {

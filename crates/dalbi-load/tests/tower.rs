@@ -1,5 +1,7 @@
 //! A tower service with the layer, asked by an HTTP client over a socket.
 
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -136,7 +138,7 @@ async fn a_client_that_goes_away_is_no_longer_in_flight() {
 #[tokio::test]
 async fn failures_are_reported_as_errors_in_the_format_asked_for() {
     let layer = LoadLayer::new(Load::new())
-        .format(Format::Json)
+        .format(Some(Format::Json))
         .path(Some("/load".to_owned()));
     let mut client = connect(layer, Server::default()).await;
     assert_eq!(get(&mut client, "/fail").await.status(), 500);
@@ -154,6 +156,17 @@ async fn failures_are_reported_as_errors_in_the_format_asked_for() {
         answer.into_body().collect().await.unwrap().to_bytes(),
         "hello"
     );
+}
+
+#[tokio::test]
+async fn a_silent_layer_counts_and_answers_probes_only() {
+    let layer = LoadLayer::new(Load::new()).format(None);
+    let mut client = connect(layer, Server::default()).await;
+    let answer = get(&mut client, "/").await;
+    assert!(!answer.headers().contains_key(HEADER));
+    answer.into_body().collect().await.unwrap();
+    let answer = get(&mut client, "/dalbi/load").await;
+    assert!(report(answer.headers()).latency.is_some());
 }
 
 #[tokio::test]

@@ -2,7 +2,8 @@
 //!
 //! One [`Upstream`] is one simulated server: a service time drawn from a distribution, a number of
 //! requests it works on at once with a FIFO queue before it, and shares of requests that fail or hang.
-//! It may listen on several addresses. Everything random comes from its seed.
+//! It may listen on several addresses, be slow in spells, and says with each answer how busy it is.
+//! Everything random comes from its seed.
 
 mod answer;
 mod body;
@@ -11,17 +12,22 @@ mod gate;
 mod grpc;
 mod overrides;
 mod server;
+mod slowness;
 mod tls;
 mod websocket;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
+use dalbi_load::{Format, Load, LoadLayer};
+use tokio::time::Instant;
 
 pub(crate) use distribution::Distribution;
 use gate::Gate;
 pub(crate) use server::{Listener, serve};
+pub(crate) use slowness::{Antagonist, Slowness, WarmUp, factor};
 pub(crate) use tls::acceptor as tls_acceptor;
 
 /// How an upstream behaves towards every request.
@@ -31,6 +37,10 @@ pub(crate) struct Behaviour {
     pub(crate) name: String,
     /// Service time of one request, while it holds one of the `concurrency` slots.
     pub(crate) latency: Distribution,
+    /// By how much it takes longer, and when.
+    pub(crate) slowness: Slowness,
+    /// Time from accepting a connection until anything is read from it.
+    pub(crate) connect_delay: Duration,
     /// Requests worked on at once; `None` is no limit.
     pub(crate) concurrency: Option<usize>,
     /// Requests that may wait for a slot before further ones get 503; `None` is no limit.
@@ -43,6 +53,8 @@ pub(crate) struct Behaviour {
     pub(crate) hang_rate: f64,
     /// Answer with this many bytes of filler instead of the echo.
     pub(crate) body_bytes: Option<u64>,
+    /// How answers say how busy it is; `None` is not at all.
+    pub(crate) report: Option<Format>,
     /// Seed of every random draw.
     pub(crate) seed: u64,
 }
@@ -52,12 +64,15 @@ impl Default for Behaviour {
         Self {
             name: "upstream".to_owned(),
             latency: Distribution::default(),
+            slowness: Slowness::default(),
+            connect_delay: Duration::ZERO,
             concurrency: None,
             queue: None,
             error_rate: 0.0,
             error_status: http::StatusCode::SERVICE_UNAVAILABLE,
             hang_rate: 0.0,
             body_bytes: None,
+            report: Some(Format::Text),
             seed: 1,
         }
     }
@@ -72,7 +87,8 @@ pub(crate) struct Upstream {
     gate: Gate,
     rng: Mutex<fastrand::Rng>,
     healthy: AtomicBool,
-    in_flight: AtomicU64,
+    load: Load,
+    started: Instant,
     failed: AtomicU64,
     /// Filler that answers are cut from.
     filler: Bytes,
@@ -81,7 +97,7 @@ pub(crate) struct Upstream {
 /// What chance has in store for one request.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Fate {
-    Answer(std::time::Duration),
+    Answer(Duration),
     Fail,
     Hang,
 }
@@ -91,12 +107,17 @@ impl Upstream {
     pub(crate) fn new(behaviour: Behaviour) -> Self {
         let name_header = http::HeaderValue::from_str(&behaviour.name)
             .unwrap_or_else(|_| http::HeaderValue::from_static("unprintable"));
+        let load = Load::new();
+        if let Some(requests) = behaviour.concurrency {
+            load.set_concurrency(u32::try_from(requests).unwrap_or(u32::MAX));
+        }
         Self {
             name_header,
             gate: Gate::new(behaviour.concurrency, behaviour.queue),
             rng: Mutex::new(fastrand::Rng::with_seed(behaviour.seed)),
             healthy: AtomicBool::new(true),
-            in_flight: AtomicU64::new(0),
+            load,
+            started: Instant::now(),
             failed: AtomicU64::new(0),
             filler: body::filler(),
             behaviour,
@@ -105,7 +126,21 @@ impl Upstream {
 
     /// Requests being worked on or waiting for a slot.
     pub(crate) fn in_flight(&self) -> u64 {
-        self.in_flight.load(Ordering::Relaxed)
+        self.load.report().in_flight.unwrap_or_default().into()
+    }
+
+    /// Asks, from now on, for no further requests. It answers those that come all the same.
+    pub(crate) fn drain(&self) {
+        self.load.set_draining(true);
+    }
+
+    /// What counts its requests and says how busy it is. Silent servers do not answer probes either.
+    fn load_layer(&self) -> LoadLayer {
+        let layer = LoadLayer::new(self.load.clone()).format(self.behaviour.report);
+        match self.behaviour.report {
+            Some(_) => layer,
+            None => layer.path(None),
+        }
     }
 
     /// Requests that were answered with 5xx so far.
@@ -123,7 +158,9 @@ impl Upstream {
         } else if fail < self.behaviour.error_rate {
             Fate::Fail
         } else {
-            Fate::Answer(self.behaviour.latency.sample(&mut rng))
+            let factor = self.behaviour.slowness.factor(self.started.elapsed());
+            let service_time = self.behaviour.latency.sample(&mut rng);
+            Fate::Answer(service_time.mul_f64(factor))
         }
     }
 }

@@ -6,6 +6,7 @@ mod support;
 
 use std::sync::Arc;
 
+use dalbi_load::LoadReport;
 use futures_util::{SinkExt, StreamExt};
 use support::http::{self, Connection, request, request_with_body};
 use support::{Folder, PATIENCE, Upstream, run_to_end};
@@ -112,6 +113,76 @@ async fn it_works_on_so_many_at_once_and_no_more() {
     .await;
 }
 
+/// What a header or trailer of the answer says of the server's load.
+fn report(answer: &http::Answer) -> LoadReport {
+    let value = answer.header("endpoint-load-metrics");
+    LoadReport::parse(value.as_bytes()).unwrap()
+}
+
+#[tokio::test]
+async fn answers_say_how_busy_it_is() {
+    for (format, prefix) in [("text", "TEXT "), ("json", "JSON {"), ("bin", "BIN ")] {
+        let arguments = [
+            "--report",
+            format,
+            "--concurrency",
+            "2",
+            "--error-rate",
+            "0.5",
+        ];
+        let upstream = Upstream::start(&arguments);
+        let answer = http::get(upstream.address(), "/").await;
+        assert!(answer.header("endpoint-load-metrics").starts_with(prefix));
+        let report = report(&answer);
+        assert_eq!((report.in_flight, report.draining), (Some(0), false));
+        assert!(report.application_utilization.is_some(), "{report:?}");
+    }
+    let silent = Upstream::start(&["--report", "none"]);
+    let answer = http::get(silent.address(), "/dalbi/load").await;
+    assert!(!answer.head.headers.contains_key("endpoint-load-metrics"));
+    assert_eq!(answer.json()["path"], "/dalbi/load", "as any other path");
+}
+
+#[tokio::test]
+async fn a_busy_server_says_so_at_once() {
+    let upstream = Upstream::start(&["--concurrency", "1", "--drain-after", "1ms"]);
+    let hanging: Vec<_> = (0..3)
+        .map(|_| {
+            let address = upstream.address();
+            tokio::spawn(http::try_send(address, request("GET", "/?hang", &[])))
+        })
+        .collect();
+    support::until("all are seen, and it drains", || async {
+        let answer = http::get(upstream.address(), "/dalbi/load").await;
+        let report = report(&answer);
+        assert_eq!((answer.status(), answer.text()), (200, ""));
+        report.in_flight == Some(3) && report.draining
+    })
+    .await;
+    for request in hanging {
+        request.abort();
+    }
+    support::until("clients that went away are forgotten", || async {
+        let answer = http::get(upstream.address(), "/dalbi/load").await;
+        report(&answer).in_flight == Some(0)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn it_can_be_slow_from_the_connection_on() {
+    let arguments = ["--latency", "20ms", "--slow", "3x", "--warm-up", "1h:2x"];
+    let upstream = Upstream::start(&[arguments.as_slice(), &["--connect-delay", "30ms"]].concat());
+    let started = tokio::time::Instant::now();
+    http::get(upstream.address(), "/").await;
+    // Nothing ends early: 30 ms, and 20 ms times 3 times nearly 2.
+    assert!(
+        started.elapsed().as_millis() >= 145,
+        "{:?}",
+        started.elapsed()
+    );
+}
+
 #[tokio::test]
 async fn shares_of_requests_fail() {
     let upstream = Upstream::start(&["--error-rate", "0.5:500", "--seed", "7"]);
@@ -163,7 +234,10 @@ async fn grpc_messages_come_back_with_trailers() {
     )
     .await;
     assert_eq!(answer.body, message);
-    assert_eq!(answer.trailers.unwrap()["grpc-status"], "0");
+    let trailers = answer.trailers.unwrap();
+    assert_eq!(trailers["grpc-status"], "0");
+    let report = trailers["endpoint-load-metrics-bin"].as_bytes();
+    assert_eq!(LoadReport::parse_bin(report).unwrap().in_flight, Some(0));
 
     let headers = [headers.as_slice(), &[("x-upstream", "grpc-status=14")]].concat();
     let answer = http::send_h2(upstream.address(), request("POST", "/x.Y/Z", &headers)).await;

@@ -4,21 +4,26 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
-use clap::Args;
+use clap::{Args, ValueEnum};
+use dalbi_load::Format;
 use http::StatusCode;
 
 use crate::cli::Verdict;
 use crate::quantity;
 use crate::signals::Signals;
-use crate::upstream::{self, Behaviour, Distribution, Listener, Upstream};
+use crate::upstream::{
+    self, Antagonist, Behaviour, Distribution, Listener, Slowness, Upstream, WarmUp,
+};
 
 const EXAMPLES: &str = "\
 Examples:
   dalbi upstream --listen 127.0.0.1:9001 --name reviews-v1
   dalbi upstream --listen 127.0.0.1:9001 --latency exp:10ms --concurrency 8 --queue 100
   dalbi upstream --listen 127.0.0.1:9443 --tls-cert server.pem --tls-key server-key.pem
+  dalbi upstream --latency exp:20ms --concurrency 4 --slow 2x --antagonist 10s:0.3:3x
   curl 'http://127.0.0.1:9001/any/path?status=503&delay=20ms'
 
 A request can ask for more, in its query or (as gRPC has none) in an `x-upstream` header:
@@ -33,7 +38,8 @@ A request can ask for more, in its query or (as gRPC has none) in an `x-upstream
   grpc-status=14    end a gRPC call with this status
 
 GET /healthz says 200, or 503 after `POST /healthz?healthy=false`. WebSocket messages and gRPC \
-messages come back as they are. Every answer has `x-upstream-name` and `x-upstream-port`.";
+messages come back as they are. Every answer has `x-upstream-name` and `x-upstream-port`, and says in \
+`endpoint-load-metrics` (ORCA) how busy the server is; GET /dalbi/load answers with nothing else, at once.";
 
 /// `dalbi upstream`
 #[derive(Debug, Args)]
@@ -49,6 +55,19 @@ pub(crate) struct Arguments {
     /// `uniform:FROM,TO`
     #[arg(long, value_name = "DISTRIBUTION", default_value = "0")]
     latency: Distribution,
+    /// Takes so many times as long as --latency says, always
+    #[arg(long, value_name = "FACTOR", default_value = "1x", value_parser = upstream::factor)]
+    slow: f64,
+    /// Somebody else uses the machine in random spells: how long one is, in which share of them, and how many
+    /// times as long everything takes then, such as `10s:0.3:3x`
+    #[arg(long, value_name = "SPELL:SHARE:FACTOR")]
+    antagonist: Option<Antagonist>,
+    /// Begins cold: for how long, and how many times as long requests take at first, such as `30s:3x`
+    #[arg(long, value_name = "TIME:FACTOR")]
+    warm_up: Option<WarmUp>,
+    /// Reads nothing from a new connection for this long
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = quantity::duration)]
+    connect_delay: Duration,
     /// Requests worked on at once; further ones wait in order [default: no limit]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     concurrency: Option<u32>,
@@ -64,6 +83,12 @@ pub(crate) struct Arguments {
     /// Answer with this much filler instead of the echo
     #[arg(long, value_name = "SIZE", value_parser = quantity::size_bytes)]
     body_size: Option<u64>,
+    /// How answers say how busy the server is, in the header or trailer `endpoint-load-metrics`
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    report: Report,
+    /// Asks for no further requests after this time, in what it reports
+    #[arg(long, value_name = "TIME", value_parser = quantity::duration)]
+    drain_after: Option<Duration>,
     /// Seed of every random draw
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -73,6 +98,28 @@ pub(crate) struct Arguments {
     /// PEM private key
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
+}
+
+/// How load is reported.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Report {
+    /// Not at all, as servers do that know nothing of load balancers
+    None,
+    Text,
+    Json,
+    /// Protobuf in base64
+    Bin,
+}
+
+impl Report {
+    fn format(self) -> Option<Format> {
+        match self {
+            Self::None => None,
+            Self::Text => Some(Format::Text),
+            Self::Json => Some(Format::Json),
+            Self::Bin => Some(Format::Bin),
+        }
+    }
 }
 
 /// A share of requests that fail, and the status they fail with.
@@ -105,12 +152,20 @@ impl Arguments {
         Behaviour {
             name: self.name.clone(),
             latency: self.latency,
+            slowness: Slowness {
+                factor: self.slow,
+                antagonist: self.antagonist,
+                warm_up: self.warm_up,
+                seed: self.seed,
+            },
+            connect_delay: self.connect_delay,
             concurrency: self.concurrency.map(|slots| slots as usize),
             queue: self.queue.map(|places| places as usize),
             error_rate: self.error_rate.share,
             error_status: self.error_rate.status,
             hang_rate: self.hang_rate,
             body_bytes: self.body_size,
+            report: self.report.format(),
             seed: self.seed,
         }
     }
@@ -155,6 +210,12 @@ async fn serve(arguments: &Arguments) -> anyhow::Result<()> {
         ));
     }
     stdout.flush()?;
+    if let Some(time) = arguments.drain_after {
+        tokio::spawn(async move {
+            tokio::time::sleep(time).await;
+            upstream.drain();
+        });
+    }
     // A test server ends at once, as a crashed one would.
     signals.stopped().await;
     Ok(())

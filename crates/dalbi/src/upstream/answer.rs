@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST};
@@ -80,10 +80,6 @@ impl Upstream {
         request: Request<Incoming>,
         connection: Connection,
     ) -> Result<Response<Body>, Aborted> {
-        if request.uri().path() == "/healthz" {
-            return Ok(self.answer_health(&request));
-        }
-        let _counted = Counted::new(&self.in_flight);
         let is_grpc = grpc::is_grpc(request.headers());
         let mut overrides = Overrides::default();
         let mut response = match read_overrides(&mut overrides, &request) {
@@ -226,7 +222,7 @@ impl Upstream {
     }
 
     /// `GET` tells, `POST /healthz?healthy=false` (or `true`) changes what is told.
-    fn answer_health(&self, request: &Request<Incoming>) -> Response<Body> {
+    pub(super) fn answer_health(&self, request: &Request<Incoming>) -> Response<Body> {
         if request.method() == Method::POST || request.method() == Method::PUT {
             match request.uri().query() {
                 Some("healthy=true") => self.healthy.store(true, Ordering::Relaxed),
@@ -304,20 +300,4 @@ async fn drain(mut body: Incoming) -> Result<(), Aborted> {
         frame.map_err(|_| Aborted)?;
     }
     Ok(())
-}
-
-/// Counts a request for as long as it is worked on, also when its client goes away.
-struct Counted<'a>(&'a AtomicU64);
-
-impl<'a> Counted<'a> {
-    fn new(count: &'a AtomicU64) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }

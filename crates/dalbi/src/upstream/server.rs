@@ -4,14 +4,20 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use dalbi_load::LOAD_PATH;
+use http::Request;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
+use tower::{Layer, Service};
 
 use super::Upstream;
+use super::answer::Aborted;
 
 /// A bound address that nobody is answered on yet.
 #[derive(Debug)]
@@ -76,9 +82,29 @@ async fn serve_stream<S>(stream: S, upstream: Arc<Upstream>, connection: Connect
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = service_fn(move |request| {
+    if !upstream.behaviour.connect_delay.is_zero() {
+        tokio::time::sleep(upstream.behaviour.connect_delay).await;
+    }
+    let counted = upstream.load_layer().layer(tower::service_fn({
         let upstream = Arc::clone(&upstream);
-        async move { upstream.answer(request, connection).await }
+        move |request| {
+            let upstream = Arc::clone(&upstream);
+            async move { upstream.answer(request, connection).await }
+        }
+    }));
+    let service = service_fn(move |request: Request<Incoming>| {
+        let upstream = Arc::clone(&upstream);
+        let mut counted = counted.clone();
+        async move {
+            match request.uri().path() {
+                "/healthz" => return Ok(upstream.answer_health(&request)),
+                // Whoever answers no request at all answers no probe.
+                LOAD_PATH if upstream.behaviour.hang_rate >= 1.0 => std::future::pending().await,
+                _ => {}
+            }
+            let response = counted.call(request).await?;
+            Ok::<_, Aborted>(response.map(BodyExt::boxed_unsync))
+        }
     });
     let server = auto::Builder::new(TokioExecutor::new());
     if let Err(error) = server
