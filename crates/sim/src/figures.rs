@@ -29,7 +29,10 @@ pub struct Figures {
     pub goodput_per_s: f64,
     /// Jain's index over servers of work done as a share of what each could have done: 1 is even.
     pub jain: f64,
-    /// Jain's index over tenants of work done by weight; only with several tenants.
+    /// Work of good answers, as a share of what all servers could have done.
+    pub useful_share: f64,
+    /// Jain's index over tenants of work of good answers, as a share of what weighted max-min fairness
+    /// gives each of them; only with several tenants.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jain_tenants: Option<f64>,
     /// Standard deviation over servers of requests in them, mean over time.
@@ -63,8 +66,10 @@ pub(crate) struct Recorder {
     pub(crate) remote: u64,
     pub(crate) probes: u64,
     pub(crate) reports: u64,
-    /// Good work by tenant, in core-seconds.
-    tenants_s: Vec<f64>,
+    /// Work of good answers by tenant, in seconds of one core.
+    good_s: Vec<f64>,
+    /// Work offered by tenant.
+    offered_s: Vec<f64>,
     deviation: f64,
     deviations: u64,
 }
@@ -82,18 +87,22 @@ impl Recorder {
             remote: 0,
             probes: 0,
             reports: 0,
-            tenants_s: vec![0.0; tenants],
+            good_s: vec![0.0; tenants.max(1)],
+            offered_s: vec![0.0; tenants.max(1)],
             deviation: 0.0,
             deviations: 0,
         }
     }
 
+    pub(crate) fn came(&mut self, tenant: u32, work_s: f64) {
+        self.requests += 1;
+        self.offered_s[tenant as usize] += work_s;
+    }
+
     pub(crate) fn succeeded(&mut self, latency_ns: u64, tenant: u32, work_s: f64) {
         self.successes += 1;
         self.latency(latency_ns);
-        if let Some(sum) = self.tenants_s.get_mut(tenant as usize) {
-            *sum += work_s;
-        }
+        self.good_s[tenant as usize] += work_s;
     }
 
     pub(crate) fn timed_out(&mut self, deadline_ns: u64) {
@@ -123,15 +132,21 @@ impl Recorder {
         }
     }
 
-    /// `shares`: work done as a share of what could have been done, by server. `weights`: by tenant.
-    pub(crate) fn figures(&self, measured_s: f64, shares: &[f64], weights: &[f64]) -> Figures {
+    /// `work`: what each server did and could have done; `weights`: by tenant.
+    pub(crate) fn figures(&self, measured_s: f64, work: &[(f64, f64)], weights: &[f64]) -> Figures {
+        let shares: Vec<f64> = work
+            .iter()
+            .map(|&(done, possible)| done / possible)
+            .collect();
+        let possible_s: f64 = work.iter().map(|&(_, possible)| possible).sum();
         let quantile = |at: f64| self.latencies.value_at_quantile(at) as f64 / 1e3;
         let per_request = |count: u64| count as f64 / self.requests.max(1) as f64;
+        let fair = max_min(&self.offered_s, weights, possible_s);
         let tenants: Vec<f64> = self
-            .tenants_s
+            .good_s
             .iter()
-            .zip(weights)
-            .map(|(work_s, weight)| work_s / weight)
+            .zip(&fair)
+            .map(|(good_s, fair_s)| good_s / fair_s)
             .collect();
         Figures {
             requests: self.requests,
@@ -142,7 +157,8 @@ impl Recorder {
             error_rate: per_request(self.requests - self.successes),
             timeout_rate: per_request(self.timeouts),
             goodput_per_s: self.successes as f64 / measured_s,
-            jain: jain(shares),
+            jain: jain(&shares),
+            useful_share: self.good_s.iter().sum::<f64>() / possible_s,
             jain_tenants: (weights.len() > 1).then(|| jain(&tenants)),
             in_flight_deviation: self.deviation / self.deviations.max(1) as f64,
             remote_share: self.remote as f64 / self.attempts.max(1) as f64,
@@ -151,6 +167,22 @@ impl Recorder {
             bytes_per_request: per_request(self.reports * REPORT_BYTES + self.probes * PROBE_BYTES),
         }
     }
+}
+
+/// Weighted max-min fair shares of `capacity`: nobody gets more than he wants, and what he leaves goes to
+/// the others by weight.
+fn max_min(wants: &[f64], weights: &[f64], capacity: f64) -> Vec<f64> {
+    let mut shares = wants.to_vec();
+    let mut order: Vec<usize> = (0..wants.len().min(weights.len())).collect();
+    order.sort_by(|&a, &b| (wants[a] / weights[a]).total_cmp(&(wants[b] / weights[b])));
+    let mut left = capacity;
+    let mut weight_left: f64 = weights.iter().sum();
+    for index in order {
+        shares[index] = wants[index].min(left * weights[index] / weight_left);
+        left -= shares[index];
+        weight_left -= weights[index];
+    }
+    shares
 }
 
 /// Jain's fairness index (1984): 1 if all are equal, 1/n if one has everything.
@@ -182,7 +214,7 @@ mod tests {
         recorder.succeeded(10_000_000, 0, 0.01);
         recorder.succeeded(20_000_000, 0, 0.01);
         recorder.timed_out(5_000_000_000);
-        let figures = recorder.figures(1.0, &[1.0], &[1.0]);
+        let figures = recorder.figures(1.0, &[(1.0, 1.0)], &[1.0]);
         assert!((figures.p50_ms - 20.0).abs() < 0.1, "{figures:?}");
         assert!((figures.p99_ms - 5000.0).abs() < 5.0, "{figures:?}");
         assert!((figures.mean_ms - 5030.0 / 3.0).abs() < 1.0, "{figures:?}");
@@ -191,11 +223,32 @@ mod tests {
     }
 
     #[test]
+    fn max_min_gives_to_each_what_he_wants_or_his_part_of_the_rest() {
+        let near = |got: Vec<f64>, expected: [f64; 3]| {
+            for (got, expected) in got.iter().zip(expected) {
+                assert!((got - expected).abs() < 1e-12, "{got} {expected}");
+            }
+        };
+        near(
+            max_min(&[1.0, 8.0, 8.0], &[1.0, 1.0, 1.0], 9.0),
+            [1.0, 4.0, 4.0],
+        );
+        near(
+            max_min(&[8.0, 1.0, 8.0], &[3.0, 1.0, 1.0], 9.0),
+            [6.0, 1.0, 2.0],
+        );
+        near(
+            max_min(&[1.0, 2.0, 3.0], &[1.0, 1.0, 1.0], 9.0),
+            [1.0, 2.0, 3.0],
+        );
+    }
+
+    #[test]
     fn deviation_is_over_servers() {
         let mut recorder = Recorder::new(1);
         recorder.in_flight([2, 4, 4, 4, 5, 5, 7, 9].into_iter());
         recorder.in_flight([3, 3].into_iter());
-        let figures = recorder.figures(1.0, &[1.0], &[1.0]);
+        let figures = recorder.figures(1.0, &[(1.0, 1.0)], &[1.0]);
         assert!((figures.in_flight_deviation - 1.0).abs() < 1e-9);
     }
 }

@@ -5,6 +5,8 @@
 
 mod builtin;
 mod document;
+#[cfg(test)]
+mod tests;
 
 use serde::Deserialize;
 

@@ -8,6 +8,8 @@ mod flights;
 mod probing;
 mod reporting;
 mod server;
+#[cfg(test)]
+mod tests;
 
 use alba::{Locality, Outcome, Rng, Time};
 
@@ -226,7 +228,8 @@ impl<'a> World<'a> {
         self.agenda.add_deadline(self.now + self.deadline, ticket);
         if measured {
             self.open += 1;
-            self.recorder.requests += 1;
+            let flight = self.flights.of(ticket);
+            self.recorder.came(flight.tenant, flight.work_s);
         }
         self.attempt(ticket);
     }
@@ -508,7 +511,7 @@ impl<'a> World<'a> {
 
     fn figures(&self) -> Figures {
         let [before, after] = &self.totals_s;
-        let shares: Vec<f64> = after
+        let work: Vec<(f64, f64)> = after
             .iter()
             .enumerate()
             .map(|(number, &(done, possible))| {
@@ -518,7 +521,6 @@ impl<'a> World<'a> {
             })
             // One that hardly served says nothing of how even the load was.
             .filter(|&(_, possible)| possible > 0.01 * self.scenario.server.cores)
-            .map(|(done, possible)| done / possible)
             .collect();
         let weights: Vec<f64> = self
             .scenario
@@ -527,7 +529,7 @@ impl<'a> World<'a> {
             .map(|tenant| tenant.weight)
             .collect();
         let measured_s = (self.end - self.begin) as f64 / 1e9;
-        self.recorder.figures(measured_s, &shares, &weights)
+        self.recorder.figures(measured_s, &work, &weights)
     }
 
     /// What an answer of `server` carries.

@@ -9,7 +9,22 @@ macro_rules! scenarios {
 }
 
 /// Names and texts, in the order in which they are shown.
-const ALL: &[(&str, &str)] = scenarios!["ramp", "mixed-speed", "uniform"];
+const ALL: &[(&str, &str)] = scenarios![
+    "ramp",
+    "mixed-speed",
+    "antagonists",
+    "hang",
+    "sinkhole",
+    "service-times",
+    "routes",
+    "herding",
+    "zones",
+    "tenants",
+    "scale",
+    "reports",
+    "diurnal",
+    "uniform",
+];
 
 /// The names of all files, in the order in which they are shown.
 pub fn names() -> impl Iterator<Item = &'static str> {
@@ -38,4 +53,33 @@ pub fn builtin(name: &str) -> Result<Vec<Scenario>, ScenarioError> {
         });
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_fourteen_decode() {
+        assert_eq!(names().count(), 14);
+        let all = builtin("all").unwrap();
+        assert_eq!(
+            all.iter()
+                .filter(|scenario| scenario.name.starts_with("ramp/"))
+                .count(),
+            9
+        );
+        for name in names() {
+            let own = builtin(name).unwrap();
+            assert!(own.iter().all(|scenario| !scenario.about.is_empty()));
+            assert_eq!(builtin(&own[0].name).unwrap(), own[..1], "{name}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_is_named() {
+        let error = builtin("rampe").unwrap_err().to_string();
+        assert!(error.contains("`rampe`"), "{error}");
+        assert!(builtin("ramp/9").is_err());
+    }
 }
