@@ -114,6 +114,7 @@ impl<'a> World<'a> {
                         dispatcher: number,
                         dispatchers: size.dispatchers,
                         locality: locality(zone),
+                        work_s: scenario.work.mean_ms / 1e3,
                     }),
                     rng: draws::stream(seed, Stream::Policy, number),
                     zone,

@@ -1,12 +1,23 @@
 //! The policies that can be compared, by name.
 
 mod balancer;
+mod c3;
+mod lsq;
+mod members;
 mod oracle;
+mod p2c_polled;
+mod prequal;
+#[cfg(test)]
+mod sample;
+#[cfg(test)]
+mod tests;
+mod wrr;
 
 use alba::{Alba, Locality, Parts, Settings};
 
 use crate::policy::Policy;
 use balancer::Balanced;
+pub use prequal::PrequalSettings;
 
 /// Which dispatcher a policy is made for.
 #[derive(Debug, Clone)]
@@ -17,6 +28,8 @@ pub struct Setup {
     pub dispatchers: u32,
     /// Where it runs.
     pub locality: Locality,
+    /// Mean work of a request, in seconds of one unimpeded core; only the oracle may know.
+    pub work_s: f64,
 }
 
 /// Makes one policy per dispatcher.
@@ -83,8 +96,14 @@ impl Factory {
 pub const NAMES: &[&str] = &[
     "round_robin",
     "random",
+    "least_request",
     "p2c",
+    "p2c_polled",
+    "wrr",
     "peak_ewma",
+    "c3",
+    "lsq",
+    "prequal",
     "alba",
     "oracle",
 ];
@@ -100,7 +119,16 @@ pub fn by_name(name: &str) -> Option<Factory> {
             decay: std::time::Duration::from_secs(10),
             default_latency: std::time::Duration::from_millis(30),
         }),
-        "oracle" => Factory::new(name, |_| oracle::Oracle).with_full_information(),
+        // As many choices as endpoints compare all of them.
+        "least_request" => alba(alba::Policy::LeastRequest { choices: u32::MAX }),
+        "p2c_polled" => Factory::new(name, |_| p2c_polled::P2cPolled::default()),
+        "wrr" => Factory::new(name, |_| wrr::Wrr::default()),
+        "c3" => Factory::new(name, |setup| c3::C3::new(setup.dispatchers)),
+        "lsq" => Factory::new(name, |_| lsq::Lsq::default()),
+        "prequal" => prequal(name, PrequalSettings::default()),
+        "oracle" => {
+            Factory::new(name, |setup| oracle::Oracle::new(setup.work_s)).with_full_information()
+        }
         _ => {
             let without = name.strip_prefix("alba")?;
             let parts = without
@@ -112,6 +140,11 @@ pub fn by_name(name: &str) -> Option<Factory> {
             return Some(learned(name, parts));
         }
     })
+}
+
+/// Prequal with other settings than the registry's.
+pub fn prequal(name: &str, settings: PrequalSettings) -> Factory {
+    Factory::new(name, move |_| prequal::Prequal::new(settings.clone()))
 }
 
 /// The learned policy without some parts.
