@@ -17,6 +17,7 @@
 //!
 //! What it refuses to do: write files, start threads, measure real time. Whoever calls it does that.
 
+pub mod chart;
 mod draws;
 mod figures;
 pub mod policies;
