@@ -70,6 +70,7 @@ pub(crate) async fn serve(
     let mut client = Client {
         origin: Origin {
             peer: peer.ip().to_canonical().to_string(),
+            address: peer.ip().to_canonical(),
             scheme: if tls.is_some() { "https" } else { "http" },
             kind: snapshot.mesh().listeners[listener].kind,
         },

@@ -1,18 +1,20 @@
 //! What all workers share about a cluster: who its endpoints are, how they fare, and its limits.
 
 use std::collections::HashSet;
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use alba::{Balancer, Completion, EndpointId, Pick, PickRequest, Rng};
+use alba::{Balancer, Completion, EndpointId, Locality, Pick, PickRequest, Policy, Rng, Settings};
 use arc_swap::ArcSwap;
 use mesh::{EndpointAddress, UpstreamProtocol};
 use rustls::pki_types::ServerName;
 
 use crate::clock;
+use crate::load_report::Asked;
+use crate::options::Options;
+use crate::places::Places;
 use crate::pool::IdHash;
 use crate::transport::connect::{ClientTls, Target};
 use crate::transport::tls::{self, TlsError};
@@ -26,6 +28,11 @@ pub(crate) struct Cluster {
     pub(crate) tls: Option<ClientTls>,
     /// What is in use of its limits; survives reloads.
     pub(crate) usage: Arc<Usage>,
+    /// Whether its balancer has a use for endpoints' load reports.
+    pub(crate) reads_reports: bool,
+    /// Where users are, by their addresses.
+    places: Option<Arc<Places>>,
+    settings: Settings,
     /// Replaced when endpoints come and go, which makes no new snapshot.
     members: ArcSwap<Members>,
 }
@@ -91,6 +98,8 @@ impl Cluster {
     /// `addresses` are what is known so far of the names among its endpoints.
     pub(crate) fn build(
         config: &mesh::Cluster,
+        options: &Options,
+        places: Option<Arc<Places>>,
         previous: Option<&Self>,
         addresses: &dyn Fn(&str, u16) -> Vec<SocketAddr>,
     ) -> Result<Self, TlsError> {
@@ -117,16 +126,19 @@ impl Cluster {
             }
         };
         let (endpoints, targets) = members(config, addresses);
-        let settings = config.balancing.clone();
+        let settings = settings(config, options);
         let now = clock::now();
         let (balancer, usage) = match previous {
-            None => (Balancer::new(settings, &endpoints, now), Arc::default()),
+            None => (
+                Balancer::new(settings.clone(), &endpoints, now),
+                Arc::default(),
+            ),
             Some(previous) => (
                 previous
                     .members
                     .load()
                     .balancer
-                    .apply(settings, &endpoints, now),
+                    .apply(settings.clone(), &endpoints, now),
                 previous.usage.clone(),
             ),
         };
@@ -140,6 +152,9 @@ impl Cluster {
             config: config.clone(),
             tls,
             usage,
+            reads_reports: matches!(&settings.policy, Policy::Alba(alba) if !alba.without.reports),
+            places,
+            settings,
             members: ArcSwap::from_pointee(Members::new(balancer, &endpoints, targets)),
         })
     }
@@ -162,16 +177,26 @@ impl Cluster {
         &self,
         rng: &mut Rng,
         now: alba::Time,
-        tried: &[EndpointId],
+        request: &PickRequest<'_>,
     ) -> Option<(Pick, Target)> {
         let members = self.members.load();
-        let request = PickRequest {
-            tried,
-            ..PickRequest::default()
-        };
-        let pick = members.balancer.pick(now, rng, &request)?;
+        let pick = members.balancer.pick(now, rng, request)?;
         let target = members.targets[pick.index() as usize].clone();
         Some((pick, target))
+    }
+
+    /// The endpoint to ask for its load now, if any; for after each pick.
+    pub(crate) fn probe(&self, now: alba::Time) -> Option<Asked> {
+        self.config.probe_path.as_ref()?;
+        let members = self.members.load();
+        let probe = members.balancer.probe(now)?;
+        let members = Arc::clone(&members);
+        Some(Asked { members, probe })
+    }
+
+    /// Where the user at an address is, if that is known.
+    pub(crate) fn place_of(&self, address: IpAddr) -> Option<Locality> {
+        self.places.as_ref()?.locate(address)
     }
 
     /// Ends a pick.
@@ -197,7 +222,7 @@ impl Cluster {
         if current.targets == targets {
             return;
         }
-        let settings = self.config.balancing.clone();
+        let settings = self.settings.clone();
         let balancer = current.balancer.apply(settings, &endpoints, clock::now());
         self.members
             .store(Arc::new(Members::new(balancer, &endpoints, targets)));
@@ -232,9 +257,32 @@ fn members(
     (endpoints, targets)
 }
 
-/// The same for the same address in every snapshot of this process.
+/// The same for the same address in every snapshot, and in every dispatcher: consistent hashing needs them to agree.
 fn endpoint_id(target: &Target) -> EndpointId {
-    let mut hasher = DefaultHasher::new();
-    target.hash(&mut hasher);
-    EndpointId(hasher.finish())
+    EndpointId(mesh::stable_hash(target.to_string().as_bytes()))
+}
+
+/// What the documents say, with what only this dispatcher knows.
+fn settings(config: &mesh::Cluster, options: &Options) -> Settings {
+    let mut settings = config.balancing.clone();
+    settings.origin = options.locality.clone();
+    if let Some(subset) = &mut settings.subset {
+        subset.key = node_key(options);
+    }
+    if let Policy::Alba(alba) = &mut settings.policy
+        && config.probe_path.is_none()
+    {
+        // Nobody is asked who has no answer.
+        alba.probes_per_request = 0.0;
+    }
+    settings
+}
+
+/// Tells this dispatcher from others.
+fn node_key(options: &Options) -> u64 {
+    static RANDOM: OnceLock<u64> = OnceLock::new();
+    match &options.node_id {
+        Some(id) => mesh::stable_hash(id.as_bytes()),
+        None => *RANDOM.get_or_init(|| RandomState::new().hash_one(std::process::id())),
+    }
 }

@@ -24,8 +24,8 @@ const RESOLVE_INTERVAL: Duration = Duration::from_secs(5);
 /// How long the first look-up may hold up the start.
 const FIRST_RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How often certificate files are looked at.
-const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(1);
+/// How often certificate and database files are looked at.
+const FILE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Longest wait between looks at the balancers' own deadlines.
 const BALANCER_INTERVAL: Duration = Duration::from_millis(500);
@@ -318,7 +318,7 @@ pub(crate) fn run(control: &Arc<Control>, admin: Option<std::net::TcpListener>) 
             tokio::task::spawn_local(admin::serve(control.clone(), admin));
         }
         tokio::task::spawn_local(resolve_names(control.clone()));
-        tokio::task::spawn_local(reload_certificates(control.clone()));
+        tokio::task::spawn_local(reload_files(control.clone()));
         tokio::task::spawn_local(wake_balancers(control.clone()));
         tokio::task::spawn_local(health::check(control.clone()));
         control.stopped.notified().await;
@@ -338,11 +338,13 @@ async fn resolve_names(control: Arc<Control>) {
     }
 }
 
-async fn reload_certificates(control: Arc<Control>) {
-    let mut ticks = tokio::time::interval(CERTIFICATE_INTERVAL);
+async fn reload_files(control: Arc<Control>) {
+    let mut ticks = tokio::time::interval(FILE_INTERVAL);
     loop {
         ticks.tick().await;
-        control.snapshot().reload_certificates();
+        let snapshot = control.snapshot();
+        snapshot.reload_certificates();
+        snapshot.reload_places();
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::control::{self, Control};
 use crate::options::Options;
+use crate::places::PlacesError;
 use crate::snapshot::Snapshot;
 use crate::telemetry::access_log::Log;
 use crate::transport::tls::TlsError;
@@ -64,6 +65,9 @@ pub enum ApplyError {
     /// A certificate or TLS setting can't be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// A database of places can't be used.
+    #[error(transparent)]
+    Places(#[from] PlacesError),
 }
 
 /// A dispatcher that did not start.

@@ -28,7 +28,9 @@ mod dispatcher;
 mod exchange;
 mod health;
 mod http;
+mod load_report;
 mod options;
+mod places;
 mod pool;
 mod snapshot;
 mod telemetry;
@@ -39,5 +41,6 @@ mod worker;
 
 pub use crate::dispatcher::{Applied, ApplyError, Dispatcher, StartError};
 pub use crate::options::{AccessLog, AccessLogFormat, Limits, Options};
+pub use crate::places::PlacesError;
 pub use crate::transport::tls::TlsError;
 pub use crate::views::{ClusterView, EndpointView, ListenerView};

@@ -21,6 +21,11 @@ pub struct Options {
     pub response_flags: bool,
     /// Access log. Default: none.
     pub access_log: AccessLog,
+    /// Where this dispatcher runs, for the prices of crossings. Default: not known, and nothing has a price.
+    pub locality: alba::Locality,
+    /// Names this dispatcher among others, which decides about its part of very large lists of endpoints.
+    /// Default: a name that nobody else has; one that survives restarts keeps the part.
+    pub node_id: Option<String>,
 }
 
 impl Default for Options {
@@ -33,6 +38,8 @@ impl Default for Options {
             limits: Limits::default(),
             response_flags: false,
             access_log: AccessLog::default(),
+            locality: alba::Locality::default(),
+            node_id: None,
         }
     }
 }

@@ -1,15 +1,18 @@
 //! One configuration in force, shared by the workers and joined with what is each worker's own.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use mesh::{ClusterId, ListenerKind, Mesh};
+use mesh::{ClusterId, ListenerKind, Mesh, UserLocality};
 
 use crate::cluster::Cluster;
 use crate::dispatcher::ApplyError;
 use crate::options::Options;
+use crate::places::Places;
 use crate::pool::Pool;
 use crate::telemetry::metrics::{Registry, Service, ServiceMetrics};
 use crate::transport::tls::ServerTls;
@@ -24,6 +27,8 @@ pub(crate) struct Snapshot {
     pub(crate) clusters: Vec<Arc<Cluster>>,
     /// In the order of the mesh's listeners.
     pub(crate) listeners: Vec<Listener>,
+    /// MaxMind databases by their files.
+    places: BTreeMap<PathBuf, Arc<Places>>,
 }
 
 /// A listener with what serving it needs.
@@ -46,6 +51,19 @@ impl Snapshot {
             .flat_map(|previous| &previous.clusters)
             .map(|cluster| (cluster.config.name.as_str(), cluster))
             .collect();
+        let mut places: BTreeMap<PathBuf, Arc<Places>> = BTreeMap::new();
+        for cluster in &mesh.clusters {
+            if let Some(UserLocality::MaxMind(path)) = &cluster.user_locality
+                && !places.contains_key(path)
+            {
+                let open = previous.and_then(|previous| previous.places.get(path));
+                let opened = match open {
+                    Some(open) => Arc::clone(open),
+                    None => Arc::new(Places::open(path)?),
+                };
+                places.insert(path.clone(), opened);
+            }
+        }
         let mut clusters = Vec::with_capacity(mesh.clusters.len());
         for config in &mesh.clusters {
             let before = known.get(config.name.as_str());
@@ -56,6 +74,11 @@ impl Snapshot {
                 }
                 _ => Arc::new(Cluster::build(
                     config,
+                    options,
+                    match &config.user_locality {
+                        Some(UserLocality::MaxMind(path)) => places.get(path).cloned(),
+                        _ => None,
+                    },
                     before.map(|before| &***before),
                     addresses,
                 )?),
@@ -74,7 +97,15 @@ impl Snapshot {
             mesh,
             clusters,
             listeners,
+            places,
         })
+    }
+
+    /// Reads databases again whose files have changed.
+    pub(crate) fn reload_places(&self) {
+        for places in self.places.values() {
+            places.reload();
+        }
     }
 
     /// Reads certificates again where a file has changed. A broken file is logged and the old certificate stays.

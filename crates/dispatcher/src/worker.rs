@@ -15,6 +15,7 @@ use tokio::task::{JoinHandle, LocalSet};
 
 use crate::client::{self, Client, Place};
 use crate::http::view::RequestView;
+use crate::load_report::LoadCounters;
 use crate::options::Options;
 use crate::snapshot::{LocalSnapshot, Snapshot};
 use crate::telemetry::access_log::Log;
@@ -69,6 +70,7 @@ pub(crate) struct Worker {
     pub(crate) drain_idle_until: Cell<Option<Instant>>,
     /// The time at the last sweep: good enough for idle timeouts, and reading it costs nothing.
     pub(crate) coarse_now: Cell<Instant>,
+    pub(crate) loads: Arc<LoadCounters>,
     shared: Arc<Shared>,
     snapshot: RefCell<Rc<LocalSnapshot>>,
     accepting: RefCell<HashMap<SocketAddr, Accepting>>,
@@ -96,6 +98,7 @@ pub(crate) fn run(
         draining: Cell::new(false),
         drain_idle_until: Cell::new(None),
         coarse_now: Cell::new(Instant::now()),
+        loads: shared.registry.load_counters(),
         snapshot: RefCell::new(Rc::new(LocalSnapshot::join(
             snapshot,
             None,

@@ -126,9 +126,11 @@ fn cookie<'v>(cookies: &'v [u8], name: &str) -> Option<&'v [u8]> {
     })
 }
 
+/// A hash that is the same in every dispatcher and version.
+///
 /// FNV-1a over the bytes, then the finisher of SplitMix64, which FNV's weak high bits need: short keys that differ
 /// in their last byte land far apart.
-fn stable_hash(bytes: &[u8]) -> u64 {
+pub fn stable_hash(bytes: &[u8]) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for byte in bytes {
         hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);

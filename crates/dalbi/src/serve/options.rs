@@ -42,6 +42,24 @@ pub(crate) struct ServeOptions {
     /// Add `x-dalbi-response-flags` to answers; off by default, since it tells strangers about the inside
     #[arg(long, help_heading = "Serving")]
     response_flags: bool,
+    /// Where this dispatcher runs: endpoints elsewhere have a price (see BalancingPolicy). Not known by default,
+    /// and then nothing has one
+    #[arg(
+        long,
+        value_name = "REGION/ZONE/SUBZONE",
+        env = "DALBI_LOCALITY",
+        help_heading = "Serving"
+    )]
+    locality: Option<LocalityFlag>,
+    /// Name among other dispatchers, which decides about its part of very large lists of endpoints; by default
+    /// one that nobody else has, and that does not survive a restart
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "DALBI_NODE_ID",
+        help_heading = "Serving"
+    )]
+    node_id: Option<String>,
 
     /// Time for a request's head to arrive, and for a TLS handshake: enough for a phone on a bad network,
     /// too little to hold connections with
@@ -96,6 +114,11 @@ impl ServeOptions {
                 path: self.access_log.path.clone(),
                 sample: self.access_log_sample,
             },
+            locality: self
+                .locality
+                .as_ref()
+                .map_or(defaults.locality, |flag| flag.0.clone()),
+            node_id: self.node_id.clone(),
         }
     }
 }
@@ -124,6 +147,25 @@ impl FromStr for AdminAddress {
             format!("`{text}` is neither an address such as 127.0.0.1:15000 nor `off`")
         })?;
         Ok(Self(Some(address)))
+    }
+}
+
+/// A place of which at least the region is named.
+#[derive(Debug, Clone)]
+struct LocalityFlag(alba::Locality);
+
+impl FromStr for LocalityFlag {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts: Vec<_> = text.split('/').collect();
+        let is_named = parts.iter().all(|part| !part.is_empty() && *part != "*");
+        if !is_named || parts.len() > 3 {
+            return Err(format!(
+                "`{text}` is not a place: write REGION, REGION/ZONE or REGION/ZONE/SUBZONE"
+            ));
+        }
+        Ok(Self(mesh::locality(text)))
     }
 }
 
@@ -199,6 +241,23 @@ mod tests {
         assert_eq!("off".parse::<AccessLogFlag>().unwrap().format, None);
         for bad in ["", "xml", "off:/tmp/a", "json:"] {
             assert!(bad.parse::<AccessLogFlag>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn places_name_their_region_first() {
+        let flags = Flags::parse_from(["test", "--locality", "eu-west-1/eu-west-1a"]);
+        let place = flags.serve.to_dispatcher(None).locality;
+        assert_eq!(
+            (
+                place.region.as_str(),
+                place.zone.as_str(),
+                place.sub_zone.as_str()
+            ),
+            ("eu-west-1", "eu-west-1a", "")
+        );
+        for bad in ["", "/a", "eu//r", "*/a", "a/b/c/d"] {
+            assert!(bad.parse::<LocalityFlag>().is_err(), "{bad}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::time::timeout_at;
 
@@ -37,67 +37,74 @@ pub(crate) enum AcquireError {
     Overflow,
 }
 
-/// An idle HTTP/1.1 connection or a new one. True: it has carried requests before.
+/// An idle HTTP/1.1 connection, or a new one with how long connecting took.
 pub(crate) async fn h1(
     cluster: &LocalCluster,
     pool: &Rc<EndpointPool>,
     target: &Target,
-) -> Result<(H1Connection, bool), AcquireError> {
+) -> Result<(H1Connection, Option<Duration>), AcquireError> {
     let mut waiting = None;
     loop {
         if let Some(connection) = pool.idle() {
-            return Ok((connection, true));
+            return Ok((connection, None));
         }
         if let Some(place) = pool.place(&cluster.shared) {
+            let started = Instant::now();
             let io = open(cluster, target).await?;
-            return Ok((H1Connection::new(io, place), false));
+            return Ok((H1Connection::new(io, place), Some(started.elapsed())));
         }
         wait(cluster, pool, &mut waiting).await?;
     }
 }
 
-/// A shared HTTP/2 connection or a new one.
+/// A shared HTTP/2 connection, or a new one with how long connecting took.
 pub(crate) async fn h2(
     cluster: &LocalCluster,
     pool: &Rc<EndpointPool>,
     target: &Target,
     limits: &Limits,
-) -> Result<H2Connection, AcquireError> {
+) -> Result<(H2Connection, Option<Duration>), AcquireError> {
     let mut waiting = None;
     loop {
         if let Some(connection) = pool.shared() {
-            return Ok(connection);
+            return Ok((connection, None));
         }
         let _opening = pool.opening.lock().await;
         if let Some(connection) = pool.shared() {
-            return Ok(connection);
+            return Ok((connection, None));
         }
         if let Some(place) = pool.place(&cluster.shared) {
-            return open_h2(cluster, pool, target, place, limits).await;
+            let (connection, took) = open_h2(cluster, pool, target, place, limits).await?;
+            return Ok((connection, Some(took)));
         }
         drop(_opening);
         wait(cluster, pool, &mut waiting).await?;
     }
 }
 
-async fn open_h2(
+/// A new HTTP/2 connection, which others may share from now on, and how long connecting took without HTTP/2's own
+/// handshake.
+pub(crate) async fn open_h2(
     cluster: &LocalCluster,
     pool: &Rc<EndpointPool>,
     target: &Target,
     place: Place,
     limits: &Limits,
-) -> Result<H2Connection, AcquireError> {
+) -> Result<(H2Connection, Duration), AcquireError> {
+    let started = Instant::now();
     let io = open(cluster, target).await?;
+    let took = started.elapsed();
     let config = &cluster.shared.config.connection_pool;
     let max_requests = config.max_requests_per_connection;
     let connection = H2Connection::open(io, place, max_requests, config.connect_timeout, limits)
         .await
         .map_err(|error| AcquireError::Handshake(target.clone(), error))?;
     pool.share(connection.clone());
-    Ok(connection)
+    Ok((connection, took))
 }
 
-async fn open(cluster: &LocalCluster, target: &Target) -> Result<Io, AcquireError> {
+/// A connection with TLS, if the cluster has it.
+pub(crate) async fn open(cluster: &LocalCluster, target: &Target) -> Result<Io, AcquireError> {
     let config = &cluster.shared.config.connection_pool;
     let opening = connect(
         target,

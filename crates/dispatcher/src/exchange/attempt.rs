@@ -3,9 +3,9 @@
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use alba::{Completion, EndpointId, Outcome, Pick};
+use alba::{Completion, EndpointId, LoadReport, Outcome, Pick, PickRequest};
 use http1::RequestKind;
 use smallvec::SmallVec;
 
@@ -22,6 +22,7 @@ use crate::http::h1_client::H1Connection;
 use crate::http::h2_body::H2Sink;
 use crate::http::upstream::{HeadError, ResponseSource};
 use crate::http::view::{HeadVisitor, ResponseView};
+use crate::load_report;
 use crate::pool::EndpointPool;
 use crate::snapshot::LocalCluster;
 use crate::telemetry::record::Record;
@@ -75,6 +76,8 @@ pub(crate) struct InFlight {
     cluster: Rc<LocalCluster>,
     pick: Option<Pick>,
     first_byte: Option<alba::Time>,
+    connect: Option<Duration>,
+    report: Option<LoadReport>,
     outcome: Outcome,
 }
 
@@ -84,6 +87,12 @@ impl Drop for InFlight {
             let mut completion = Completion::new(self.outcome, clock::now());
             if let Some(first_byte) = self.first_byte {
                 completion = completion.with_first_byte(first_byte);
+            }
+            if let Some(connect) = self.connect {
+                completion = completion.with_connect(connect);
+            }
+            if let Some(report) = self.report {
+                completion = completion.with_report(report);
             }
             self.cluster.shared.complete(pick, completion);
         }
@@ -141,8 +150,18 @@ impl Attempt<'_, '_> {
         } else {
             Instant::now()
         };
+        let affinity = &self.forward.affinity;
+        let request = PickRequest {
+            tried,
+            hash: affinity.hash,
+            origin: affinity.user.as_deref(),
+        };
+        let at = clock::at(now);
         let rng = &mut self.worker.rng.borrow_mut();
-        let (pick, target) = cluster.shared.pick(rng, clock::at(now), tried)?;
+        let (pick, target) = cluster.shared.pick(rng, at, &request)?;
+        if let Some(asked) = cluster.shared.probe(at) {
+            load_report::ask(self.worker, cluster, asked);
+        }
         tried.push(pick.id());
         if let Some(line) = &mut record.line {
             line.upstream = target.to_string();
@@ -154,6 +173,8 @@ impl Attempt<'_, '_> {
                 cluster: cluster.clone(),
                 pick: Some(pick),
                 first_byte: None,
+                connect: None,
+                report: None,
                 outcome: Outcome::Cancelled,
             },
             target,
@@ -168,8 +189,8 @@ impl Attempt<'_, '_> {
         sides: &mut Sides<'_, '_, B, S>,
     ) -> Result<Attempted, BodyError> {
         // Most often an idle connection is there: no need to set up a wait.
-        let (mut connection, reused) = match picked.pool.idle() {
-            Some(connection) => (connection, true),
+        let (mut connection, connect) = match picked.pool.idle() {
+            Some(connection) => (connection, None),
             None => {
                 let pool = picked.pool.clone();
                 let target = picked.target.clone();
@@ -181,6 +202,8 @@ impl Attempt<'_, '_> {
                 }
             }
         };
+        let reused = connect.is_none();
+        picked.in_flight.connect = connect;
         let kind = RequestKind {
             head: self.forward.facts.is_head,
             upgrade: self.forward.facts.upgrades,
@@ -225,20 +248,23 @@ impl Attempt<'_, '_> {
         let (pool, target) = (picked.pool.clone(), picked.target.clone());
         let ends = self.forward.body == http1::Body::Empty;
         let beginning = async {
-            let connection = match pool.shared() {
-                Some(connection) => connection,
+            let (connection, connect) = match pool.shared() {
+                Some(connection) => (connection, None),
                 None => {
                     let limits = &self.worker.options.limits;
                     Box::pin(acquire::h2(self.forward.cluster, &pool, &target, limits)).await?
                 }
             };
             let begun = connection.exchange(head.clone(), ends).await;
-            begun.map_err(|error| AcquireError::Gone(target.clone(), error))
+            let begun = begun.map_err(|error| AcquireError::Gone(target.clone(), error));
+            begun.map(|(stream, source)| (stream, source, connect))
         };
-        let (stream, mut source) = match self.acquired(picked, sides.timer, beginning).await {
-            Ok(exchange) => exchange,
-            Err(attempted) => return Ok(attempted),
-        };
+        let (stream, mut source, connect) =
+            match self.acquired(picked, sides.timer, beginning).await {
+                Ok(exchange) => exchange,
+                Err(attempted) => return Ok(attempted),
+            };
+        picked.in_flight.connect = connect;
         let stream = RefCell::new(Some(stream));
         let mut up = H2Sink::new(&stream, ends);
         let conversation = self
@@ -316,6 +342,7 @@ impl Attempt<'_, '_> {
             attempt: self,
             sink: &mut **sink,
             failed: None,
+            report: None,
         };
         let mut informational = 0;
         let verdict = loop {
@@ -340,6 +367,7 @@ impl Attempt<'_, '_> {
                 Err(stop) => return Ok(stopped(&stop, in_flight)),
             }
         };
+        in_flight.report = judge.report;
         if let Some(error) = judge.failed {
             return Err(error);
         }
@@ -387,6 +415,12 @@ impl Attempt<'_, '_> {
                     .and_then(|all| all.get("grpc-status"));
                 if let Some(trailer) = trailer.filter(|_| record.is_grpc) {
                     record.grpc = parse_grpc_status(trailer.as_bytes());
+                }
+                if let Some(trailers) = transferred.trailers.as_deref()
+                    && self.forward.cluster.shared.reads_reports
+                    && let Some(report) = self.worker.loads.in_trailers(trailers)
+                {
+                    in_flight.report = Some(report);
                 }
                 in_flight.outcome = outcome(status, record.grpc);
                 return Ok(Conversation::Complete);
@@ -500,6 +534,7 @@ struct Judge<'j, 'a, 'm, S> {
     attempt: &'j Attempt<'a, 'm>,
     sink: &'j mut S,
     failed: Option<BodyError>,
+    report: Option<LoadReport>,
 }
 
 impl<S: ResponseSink> HeadVisitor for Judge<'_, '_, '_, S> {
@@ -509,12 +544,15 @@ impl<S: ResponseSink> HeadVisitor for Judge<'_, '_, '_, S> {
         let forward = self.attempt.forward;
         let status = head.status();
         if status == 101 {
-            self.sink.switch(head, forward.response_edits);
+            self.sink.switch(head, forward.answer_edits());
             return Verdict::Switched;
         }
         if status < 200 {
             self.sink.informational(head);
             return Verdict::Informational;
+        }
+        if forward.cluster.shared.reads_reports {
+            self.report = self.attempt.worker.loads.in_head(head);
         }
         let grpc = match forward.facts.is_grpc {
             true => head.field("grpc-status").and_then(parse_grpc_status),
@@ -537,7 +575,7 @@ impl<S: ResponseSink> HeadVisitor for Judge<'_, '_, '_, S> {
                 flags |= Flags::RETRY_LIMIT_EXCEEDED;
             }
         }
-        if let Err(error) = self.sink.start(head, forward.response_edits, flags) {
+        if let Err(error) = self.sink.start(head, forward.answer_edits(), flags) {
             self.failed = Some(error);
         }
         Verdict::Accepted {

@@ -1,5 +1,7 @@
 //! Which fields travel on, and what is added to them.
 
+use std::net::IpAddr;
+
 use alba::Rng;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use mesh::{HeaderOperations, ListenerKind};
@@ -49,19 +51,31 @@ impl FieldSink for HeaderMap {
 
 /// A route's and its destination's changes to one message, in the order in which they apply.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Edits<'m>(pub(crate) [&'m HeaderOperations; 2]);
+pub(crate) struct Edits<'m> {
+    pub(crate) operations: [&'m HeaderOperations; 2],
+    /// A `Set-Cookie` for the client, beside what the endpoint sets.
+    pub(crate) cookie: Option<&'m str>,
+}
 
 impl<'m> Edits<'m> {
+    /// The changes of a route and its destination.
+    pub(crate) const fn new(operations: [&'m HeaderOperations; 2]) -> Self {
+        Self {
+            operations,
+            cookie: None,
+        }
+    }
+
     /// Whether nothing is replaced or taken away.
     fn touch_nothing(&self) -> bool {
-        self.0
+        self.operations
             .iter()
             .all(|edits| edits.remove.is_empty() && edits.set.is_empty())
     }
 
     /// Whether a field of that name is replaced or taken away.
     pub(crate) fn touch(&self, name: &str) -> bool {
-        self.0.iter().any(|edits| {
+        self.operations.iter().any(|edits| {
             edits
                 .remove
                 .iter()
@@ -75,7 +89,11 @@ impl<'m> Edits<'m> {
 
     /// The authority that replaces the request's.
     pub(crate) fn authority(&self) -> Option<&'m str> {
-        let all = self.0.iter().rev().flat_map(|edits| edits.set.iter().rev());
+        let all = self
+            .operations
+            .iter()
+            .rev()
+            .flat_map(|edits| edits.set.iter().rev());
         all.into_iter()
             .find(|(name, _)| is_authority(name))
             .map(|(_, value)| value.as_str())
@@ -83,9 +101,9 @@ impl<'m> Edits<'m> {
 
     /// Writes what is set and added.
     pub(crate) fn write(&self, sink: &mut impl FieldSink) {
-        for (position, edits) in self.0.iter().enumerate() {
+        for (position, edits) in self.operations.iter().enumerate() {
             for (name, value) in &edits.set {
-                let replaced_later = self.0[position + 1..].iter().any(|later| {
+                let replaced_later = self.operations[position + 1..].iter().any(|later| {
                     later
                         .set
                         .iter()
@@ -99,6 +117,9 @@ impl<'m> Edits<'m> {
                 sink.put(name, value.as_bytes());
             }
         }
+        if let Some(cookie) = self.cookie {
+            sink.put("set-cookie", cookie.as_bytes());
+        }
     }
 }
 
@@ -109,8 +130,10 @@ fn is_authority(name: &str) -> bool {
 /// What the connection that a request came on adds to it.
 #[derive(Debug)]
 pub(crate) struct Origin {
-    /// The client's address without port.
+    /// The client's address without port, as text.
     pub(crate) peer: String,
+    /// The same.
+    pub(crate) address: IpAddr,
     /// `http` or `https`.
     pub(crate) scheme: &'static str,
     /// A gateway's clients are outside: what they say of the hop before is replaced or appended to. The
@@ -241,7 +264,7 @@ mod tests {
             ..HeaderOperations::default()
         };
         let (route, destination) = (set("route"), set("destination"));
-        let edits = Edits([&route, &destination]);
+        let edits = Edits::new([&route, &destination]);
         let mut out = Vec::new();
         edits.write(&mut out);
         assert_eq!(out, b"x-a: destination\r\n");

@@ -1,6 +1,7 @@
 //! One request from its head to the end of its answer, whatever versions the two sides speak.
 
 pub(crate) mod acquire;
+pub(crate) mod affinity;
 pub(crate) mod alongside;
 pub(crate) mod attempt;
 pub(crate) mod fields;

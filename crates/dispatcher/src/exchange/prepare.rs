@@ -9,6 +9,7 @@ use mesh::{
     WeightedDestination,
 };
 
+use super::affinity::Affinity;
 use super::fields::{Edits, Origin, write_request_fields};
 use super::flags::Flags;
 use super::reply::Reply;
@@ -31,9 +32,20 @@ pub(crate) struct Forward<'m> {
     pub(crate) route: &'m Route,
     pub(crate) cluster: &'m Rc<LocalCluster>,
     pub(crate) response_edits: Edits<'m>,
+    pub(crate) affinity: Affinity,
     pub(crate) head: UpstreamHead,
     pub(crate) body: Body,
     pub(crate) facts: Facts,
+}
+
+impl Forward<'_> {
+    /// What an endpoint's answer is changed by.
+    pub(crate) fn answer_edits(&self) -> Edits<'_> {
+        Edits {
+            cookie: self.affinity.cookie.as_deref(),
+            ..self.response_edits
+        }
+    }
 }
 
 /// A request's head as its cluster takes it.
@@ -67,7 +79,7 @@ pub(crate) struct Facts {
 }
 
 /// No changes.
-pub(crate) const NO_EDITS: Edits<'static> = Edits([&NO_OPERATIONS, &NO_OPERATIONS]);
+pub(crate) const NO_EDITS: Edits<'static> = Edits::new([&NO_OPERATIONS, &NO_OPERATIONS]);
 static NO_OPERATIONS: HeaderOperations = HeaderOperations {
     set: Vec::new(),
     add: Vec::new(),
@@ -165,7 +177,7 @@ fn forward<'m>(
     }
     let method = head.method();
     let rewrite = route.rewrite.as_ref();
-    let edits = Edits([&route.headers.request, &destination.headers.request]);
+    let edits = Edits::new([&route.headers.request, &destination.headers.request]);
     let path = rewrite.and_then(|rewrite| rewrite.path_and_query(head, matched));
     let target = Target {
         path: path.as_deref().unwrap_or_else(|| head.path_and_query()),
@@ -202,10 +214,12 @@ fn forward<'m>(
             }
         }
     };
+    let affinity = Affinity::of(cluster, head, origin, &mut worker.rng.borrow_mut());
     Prepared::Forward(Forward {
         route,
         cluster,
         response_edits,
+        affinity,
         head: encoded,
         body,
         facts: Facts {
@@ -318,7 +332,7 @@ fn encode_h2(
 
 fn response_edits<'m>(route: &'m Route, destination: Option<&'m HeaderEdits>) -> Edits<'m> {
     let destination = destination.map_or(&NO_OPERATIONS, |edits| &edits.response);
-    Edits([&route.headers.response, destination])
+    Edits::new([&route.headers.response, destination])
 }
 
 fn name_route(record: &mut Record, route: &Route) {

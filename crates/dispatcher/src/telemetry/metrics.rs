@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::exchange::flags::Flags;
+use crate::load_report::LoadCounters;
 
 /// Upper bounds in milliseconds, Envoy's defaults, which Istio's dashboards expect.
 const BUCKETS_MS: [f64; 19] = [
@@ -72,7 +73,10 @@ pub(crate) struct Service {
 
 /// All series of a process.
 #[derive(Debug, Default)]
-pub(crate) struct Registry(Mutex<Vec<Arc<Series>>>);
+pub(crate) struct Registry {
+    series: Mutex<Vec<Arc<Series>>>,
+    loads: Mutex<Vec<Arc<LoadCounters>>>,
+}
 
 /// One worker's series of one cluster.
 #[derive(Debug)]
@@ -118,7 +122,7 @@ impl ServiceMetrics {
             sum_micros: AtomicU64::new(0),
         });
         self.registry
-            .0
+            .series
             .lock()
             .expect("no panic holds it")
             .push(series.clone());
@@ -179,10 +183,47 @@ fn or_unknown(text: &str) -> String {
 }
 
 impl Registry {
+    /// Counters for another worker.
+    pub(crate) fn load_counters(&self) -> Arc<LoadCounters> {
+        let counters = Arc::<LoadCounters>::default();
+        let mut all = self.loads.lock().expect("no panic holds it");
+        all.push(counters.clone());
+        counters
+    }
+
+    fn write_loads(&self, out: &mut Lines<'_>) {
+        let all = self.loads.lock().expect("no panic holds it");
+        let sum = |counter: fn(&LoadCounters) -> &AtomicU64| -> u64 {
+            let counts = all.iter().map(|counters| counter(counters));
+            counts.map(|count| count.load(Ordering::Relaxed)).sum()
+        };
+        out.line("# HELP dalbi_load_reports_total Load reports that endpoints sent.");
+        out.line("# TYPE dalbi_load_reports_total counter");
+        let (read, malformed) = (sum(|all| &all.read), sum(|all| &all.malformed));
+        out.line(&format!(
+            "dalbi_load_reports_total{{result=\"read\"}} {read}"
+        ));
+        out.line(&format!(
+            "dalbi_load_reports_total{{result=\"malformed\"}} {malformed}"
+        ));
+        out.line("# HELP dalbi_load_probes_total Endpoints asked for their load.");
+        out.line("# TYPE dalbi_load_probes_total counter");
+        let (answered, failed) = (
+            sum(|all| &all.probes_answered),
+            sum(|all| &all.probes_failed),
+        );
+        out.line(&format!(
+            "dalbi_load_probes_total{{result=\"answered\"}} {answered}"
+        ));
+        out.line(&format!(
+            "dalbi_load_probes_total{{result=\"failed\"}} {failed}"
+        ));
+    }
+
     /// Appends `istio_requests_total` and `istio_request_duration_milliseconds` in Prometheus' text format.
     pub(crate) fn write(&self, out: &mut String) {
         let mut totals: BTreeMap<String, ([u64; BUCKETS_MS.len() + 1], u64)> = BTreeMap::new();
-        for series in self.0.lock().expect("no panic holds it").iter() {
+        for series in self.series.lock().expect("no panic holds it").iter() {
             let (buckets, sum) = totals.entry(series.labels()).or_default();
             for (total, bucket) in buckets.iter_mut().zip(&series.buckets) {
                 *total += bucket.load(Ordering::Relaxed);
@@ -190,6 +231,7 @@ impl Registry {
             *sum += series.sum_micros.load(Ordering::Relaxed);
         }
         let out = &mut Lines(out);
+        self.write_loads(out);
         out.line("# HELP istio_requests_total Requests answered, by destination and outcome.");
         out.line("# TYPE istio_requests_total counter");
         for (labels, (buckets, _)) in &totals {
@@ -271,7 +313,7 @@ mod tests {
         for status in 100..600 {
             metrics.count(outcome(status), Duration::ZERO);
         }
-        let series = registry.0.lock().unwrap();
+        let series = registry.series.lock().unwrap();
         assert_eq!(series.len(), MAX_OUTCOMES + 1);
         let other: u64 = series[MAX_OUTCOMES]
             .buckets
