@@ -1,12 +1,13 @@
 //! Side-by-side measurements of dalbi and the proxies people use today, on the machine at hand.
 //!
 //! `bench proxy` is the table in the README: CPU time per request of each proxy on one pinned
-//! core. `bench memory` and `bench reload` measure what a long-running gateway is judged by.
+//! core. `bench balancing` compares how they spread requests over unequal servers. `bench memory` and `bench reload` measure what a long-running gateway is judged by.
 //! `bench upstream` and `bench relay` are the two small servers those runs are built on.
 //!
 //! Only ratios within one run mean something: machines and neighbours differ, CPU time per
 //! request moves far less than throughput does.
 
+mod balancing;
 mod certificate;
 mod chart;
 mod cores;
@@ -47,6 +48,8 @@ struct Cli {
 enum Command {
     /// CPU per request, throughput and latency of each proxy, one worker on one core.
     Proxy(proxy::ProxyOptions),
+    /// Latency of each proxy before unequal servers: slow, hung and failing ones.
+    Balancing(balancing::BalancingOptions),
     /// Memory at rest and per idle keep-alive connection, and what idle connections do to p99.
     Memory(memory::MemoryOptions),
     /// Time from a changed file to the new snapshot, requests lost meanwhile, cost of many hosts.
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Proxy(options) => process::with_cleanup(|| proxy::run(&options)),
+        Command::Balancing(options) => process::with_cleanup(|| balancing::run(&options)),
         Command::Memory(options) => process::with_cleanup(|| memory::run(&options)),
         Command::Reload(options) => process::with_cleanup(|| reload::run(&options)),
         Command::Upstream { listen } => listen

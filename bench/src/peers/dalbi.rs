@@ -47,7 +47,7 @@ pub(crate) fn start(
 }
 
 /// The given binary, or the one built beside this program, or the release build.
-fn find(given: Option<&Path>) -> Result<PathBuf> {
+pub(crate) fn find(given: Option<&Path>) -> Result<PathBuf> {
     if let Some(path) = given {
         return Ok(path.to_owned());
     }
@@ -90,7 +90,7 @@ pub(crate) fn base(site: &Site) -> Vec<String> {
 pub(crate) const APPLICATION: &str = "application";
 
 /// A gateway with a plain and a TLS port.
-fn gateway(site: &Site) -> String {
+pub(crate) fn gateway(site: &Site) -> String {
     let (certificate, key) = (
         site.certificate.certificate.display(),
         site.certificate.key.display(),

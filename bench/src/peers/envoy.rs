@@ -11,7 +11,11 @@ const ROUTER: &str = "type.googleapis.com/envoy.extensions.filters.http.router.v
 const TLS: &str =
     "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext";
 
-pub(super) fn start(bench: &mut Bench) -> Result<RunningPeer> {
+/// Starts Envoy with the configuration that `configuration` gives.
+pub(crate) fn start(
+    bench: &mut Bench,
+    configuration: impl FnOnce(&Site) -> Value,
+) -> Result<RunningPeer> {
     let binary = bench.binaries.envoy.clone();
     let version = version_of(&binary, "--version", version_in)?;
     let site = bench.site(Peer::Envoy)?;
@@ -34,7 +38,8 @@ pub(super) fn version_in(output: &str) -> Option<&str> {
     output.split_once("version: ")?.1.split('/').nth(1)
 }
 
-fn configuration(site: &Site) -> Value {
+/// The configuration of the side-by-side runs.
+pub(crate) fn configuration(site: &Site) -> Value {
     let endpoint = |port: u16| json!({"endpoint": {"address": address(port)}});
     let [first, second] = site.upstreams;
     json!({
@@ -65,7 +70,8 @@ fn configuration(site: &Site) -> Value {
     })
 }
 
-fn address(port: u16) -> Value {
+/// A loopback address.
+pub(crate) fn address(port: u16) -> Value {
     json!({"socket_address": {"address": "127.0.0.1", "port_value": port}})
 }
 

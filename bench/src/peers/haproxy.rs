@@ -4,7 +4,11 @@ use anyhow::Result;
 
 use super::{Bench, Peer, RunningPeer, Site, text_of, version_after, version_of};
 
-pub(super) fn start(bench: &mut Bench) -> Result<RunningPeer> {
+/// Starts HAProxy with the configuration that `configuration` gives.
+pub(crate) fn start(
+    bench: &mut Bench,
+    configuration: impl FnOnce(&Site) -> String,
+) -> Result<RunningPeer> {
     let binary = bench.binaries.haproxy.clone();
     let version = version_of(&binary, "-v", version_in)?;
     let site = bench.site(Peer::Haproxy)?;
@@ -25,7 +29,7 @@ pub(super) fn version_in(output: &str) -> Option<&str> {
 /// `maxconn` must take 10,000 idle clients. HAProxy wants twice as many files as that and would not
 /// start with fewer, hence `no strict-limits`; and it gives up kept upstream connections when a
 /// fifth of its files are in use, which idle clients alone would bring about, hence the ratios.
-fn configuration(site: &Site) -> String {
+pub(super) fn configuration(site: &Site) -> String {
     let Site {
         http,
         h2c,

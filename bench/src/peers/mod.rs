@@ -1,11 +1,11 @@
 //! The proxies that are compared: how each is found, configured and started.
 
-mod envoy;
-mod haproxy;
-mod nginx;
 mod relay;
 
 pub(crate) mod dalbi;
+pub(crate) mod envoy;
+pub(crate) mod haproxy;
+pub(crate) mod nginx;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -140,9 +140,9 @@ impl Bench {
     pub(crate) fn start(&mut self, peer: Peer) -> Result<RunningPeer> {
         match peer {
             Peer::Dalbi => dalbi::start(self, dalbi::documents),
-            Peer::Haproxy => haproxy::start(self),
-            Peer::Nginx => nginx::start(self),
-            Peer::Envoy => envoy::start(self),
+            Peer::Haproxy => haproxy::start(self, haproxy::configuration),
+            Peer::Nginx => nginx::start(self, nginx::configuration),
+            Peer::Envoy => envoy::start(self, envoy::configuration),
             Peer::Relay => relay::start(self),
         }
     }
@@ -238,6 +238,11 @@ impl RunningPeer {
     /// The last lines of its log, which goes away with the run.
     pub(crate) fn last_words(&self) -> String {
         self.process.last_words()
+    }
+
+    /// The port for plain HTTP/1.1.
+    pub(crate) fn http(&self) -> u16 {
+        self.http
     }
 
     /// The port that takes this workload.

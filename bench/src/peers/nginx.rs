@@ -4,7 +4,11 @@ use anyhow::Result;
 
 use super::{Bench, Peer, RunningPeer, Site, text_of, version_after, version_of};
 
-pub(super) fn start(bench: &mut Bench) -> Result<RunningPeer> {
+/// Starts nginx with the configuration that `configuration` gives.
+pub(crate) fn start(
+    bench: &mut Bench,
+    configuration: impl FnOnce(&Site) -> String,
+) -> Result<RunningPeer> {
     let binary = bench.binaries.nginx.clone();
     let version = version_of(&binary, "-v", version_in)?;
     let site = bench.site(Peer::Nginx)?;
@@ -25,7 +29,7 @@ pub(super) fn version_in(output: &str) -> Option<&str> {
     version_after(output, "nginx/")
 }
 
-fn configuration(site: &Site) -> String {
+pub(super) fn configuration(site: &Site) -> String {
     let Site {
         http,
         h2c,

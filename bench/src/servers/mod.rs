@@ -4,6 +4,7 @@ mod accept;
 mod slots;
 
 pub(crate) use accept::listen;
+pub(crate) use slots::Slots;
 
 pub(crate) mod relay;
 pub(crate) mod upstream;

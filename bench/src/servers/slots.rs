@@ -3,14 +3,14 @@
 /// Numbered places. A place emptied while a batch of events is handled is given out again only
 /// after the batch, since a later event of the batch may still mean the one who left.
 #[derive(Debug)]
-pub(super) struct Slots<T> {
+pub(crate) struct Slots<T> {
     places: Vec<Option<T>>,
     free: Vec<usize>,
     emptied: Vec<usize>,
 }
 
 impl<T> Slots<T> {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             places: Vec::new(),
             free: Vec::new(),
@@ -19,11 +19,11 @@ impl<T> Slots<T> {
     }
 
     /// The place that the next `insert` fills.
-    pub(super) fn next(&self) -> usize {
+    pub(crate) fn next(&self) -> usize {
         self.free.last().copied().unwrap_or(self.places.len())
     }
 
-    pub(super) fn insert(&mut self, value: T) -> usize {
+    pub(crate) fn insert(&mut self, value: T) -> usize {
         if let Some(place) = self.free.pop() {
             self.places[place] = Some(value);
             place
@@ -33,11 +33,16 @@ impl<T> Slots<T> {
         }
     }
 
-    pub(super) fn at(&mut self, place: usize) -> Option<&mut T> {
+    /// Places there have been, free ones included.
+    pub(crate) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    pub(crate) fn at(&mut self, place: usize) -> Option<&mut T> {
         self.places.get_mut(place)?.as_mut()
     }
 
-    pub(super) fn remove(&mut self, place: usize) {
+    pub(crate) fn remove(&mut self, place: usize) {
         if self
             .places
             .get_mut(place)
@@ -48,7 +53,7 @@ impl<T> Slots<T> {
     }
 
     /// Call after each batch of events.
-    pub(super) fn end_of_batch(&mut self) {
+    pub(crate) fn end_of_batch(&mut self) {
         self.free.append(&mut self.emptied);
     }
 }
