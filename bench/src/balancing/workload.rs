@@ -6,7 +6,8 @@ use clap::ValueEnum;
 
 /// What one server works on at once.
 const SLOTS: u32 = 4;
-/// Mean of its exponential service times, before it is slowed.
+/// Mean of its service times, before it is slowed. They are normal with half of that as deviation, cut off at 0:
+/// with a heavier tail, the longest requests would hide in p99 what the picks do to the others.
 const SERVICE: Duration = Duration::from_millis(20);
 /// Share of the servers' capacity that is offered: high enough that a bad pick waits, low enough that a good
 /// balancer keeps every request from waiting long.
@@ -142,10 +143,11 @@ impl Server {
     /// `dalbi upstream` with these arguments is the server. Its answers have 1 KiB, and carry a load report unless
     /// it fails all of them.
     pub(crate) fn arguments(&self, port: u16, seed: u64) -> Vec<String> {
+        let service_ms = SERVICE.as_millis();
         let mut arguments = vec![
             "upstream".to_owned(),
             format!("--listen=127.0.0.1:{port}"),
-            format!("--latency=exp:{}ms", SERVICE.as_millis()),
+            format!("--latency=normal:{service_ms}ms,{}ms", service_ms / 2),
             format!("--concurrency={SLOTS}"),
             "--body-size=1KiB".to_owned(),
             format!("--slow={}x", self.slow),
