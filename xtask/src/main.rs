@@ -1,10 +1,11 @@
 //! What developers and CI run beside plain cargo: `cargo xtask lint`, `cargo xtask test`,
-//! `cargo xtask fuzz`, `cargo xtask bench`.
+//! `cargo xtask fuzz`, `cargo xtask instructions`, `cargo xtask bench`.
 
 mod arrows;
 mod bench;
 mod dependencies;
 mod fuzz;
+mod instructions;
 mod lint;
 mod metadata;
 mod peers;
@@ -40,6 +41,12 @@ enum Command {
         /// Only the target of this name.
         target: Option<String>,
     },
+    /// Counts the instructions of a pick and compares them with what is written down.
+    Instructions {
+        /// Write the counts down instead.
+        #[arg(long)]
+        record: bool,
+    },
     /// Installs the proxies that are compared, builds for release and runs `bench` with what follows,
     /// for example `cargo xtask bench proxy --quick`.
     #[command(disable_help_flag = true)]
@@ -55,6 +62,9 @@ fn main() -> ExitCode {
         Command::Lint => lint::run(),
         Command::Test(options) => suite::run(&options),
         Command::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
+        Command::Instructions { record } => {
+            metadata::Metadata::load().and_then(|metadata| instructions::run(&metadata, record))
+        }
         Command::Bench { arguments } => bench::run(&arguments),
     };
     match outcome {

@@ -67,6 +67,12 @@ const DEBIAN: &[DebianPeer] = &[
         purposes: &[Purpose::Bench],
     },
     DebianPeer {
+        program: "valgrind",
+        package: "valgrind",
+        used_for: "counting the instructions of a pick",
+        purposes: &[Purpose::Test],
+    },
+    DebianPeer {
         program: "python3",
         package: "python3",
         used_for: "running the peers from Python packages",

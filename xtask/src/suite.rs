@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use anyhow::{Context, Result, bail};
 
 use crate::fuzz;
+use crate::instructions;
 use crate::metadata::Metadata;
 use crate::peers::{self, Found, Purpose};
 use crate::steps::{self, Steps};
@@ -34,6 +35,12 @@ pub(crate) fn run(options: &TestOptions) -> Result<()> {
     });
     if !options.no_fuzz {
         steps.step("fuzz targets", || fuzz::run(SMOKE_SECONDS, None));
+    }
+    // Where valgrind could not be had, the peers above say so.
+    if found.missing().iter().all(|peer| peer.name != "valgrind") {
+        steps.step("instructions of a pick", || {
+            instructions::run(&metadata, false)
+        });
     }
     let skips = metadata.target.join("peers/skipped.txt");
     steps.step("tests", || {

@@ -1,5 +1,7 @@
 //! Nanoseconds per pick and completion, and what packing the pool takes, for every policy, small and large,
-//! equal and unequal weights: `cargo bench -p alba`. The best of a few rounds is printed, because noise only ever adds.
+//! equal and unequal weights: `cargo bench -p alba`. The best of a few rounds is printed, because noise only
+//! ever adds. `cargo bench -p alba -- count ENDPOINTS PICKS` only makes so many picks of the learned policy, for
+//! `cargo xtask instructions` to count what they take.
 
 #![expect(
     clippy::disallowed_methods,
@@ -12,13 +14,22 @@ use std::time::{Duration, Instant};
 
 use alba::{
     Alba, Balancer, Completion, Endpoint, EndpointId, LoadBound, LoadReport, Outcome,
-    OutlierDetection, PickRequest, Policy, Rng, Settings, Time,
+    OutlierDetection, Pick, PickRequest, Policy, Rng, Settings, Time,
 };
 
 const ROUNDS: u32 = 7;
-const PICKS: u32 = 200_000;
+const PICKS: u64 = 200_000;
 
 fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [command, endpoints, picks] = &arguments[..]
+        && command == "count"
+    {
+        let number = |text: &str| text.parse().expect("a number");
+        let mut bench = Bench::new(&Policy::Alba(Alba::default()), number(endpoints), 1);
+        bench.run(number(picks));
+        return;
+    }
     let policies = [
         ("round robin", Policy::RoundRobin),
         ("random", Policy::Random),
@@ -69,50 +80,72 @@ fn main() {
 }
 
 /// The hot path as in the proxy: eight attempts in flight, answered in order, 20 µs of virtual time apart.
-/// Then the first pick after a change of health.
-fn measure(policy: &Policy, count: u64, heaviest: u64) -> (f64, Duration) {
-    let endpoints: Vec<Endpoint> = (0..count)
-        .map(|id| Endpoint::new(EndpointId(id)).with_weight(1 + (id % heaviest) as u32))
-        .collect();
-    let settings = Settings::new(policy.clone(), Some(OutlierDetection::default()));
-    let balancer = Balancer::new(settings, &endpoints, Time::ZERO);
-    let mut rng = Rng::seeded(1);
-    let mut now = Time::ZERO;
-    let mut in_flight = std::array::from_fn::<_, 8, _>(|_| None);
-    let mut best = Duration::MAX;
-    for _ in 0..ROUNDS {
-        let start = Instant::now();
-        for step in 0..PICKS as usize {
-            now = now + Duration::from_micros(20);
+struct Bench {
+    balancer: Balancer,
+    rng: Rng,
+    now: Time,
+    in_flight: [Option<Pick>; 8],
+    reports: bool,
+}
+
+impl Bench {
+    fn new(policy: &Policy, count: u64, heaviest: u64) -> Self {
+        let endpoints: Vec<Endpoint> = (0..count)
+            .map(|id| Endpoint::new(EndpointId(id)).with_weight(1 + (id % heaviest) as u32))
+            .collect();
+        let settings = Settings::new(policy.clone(), Some(OutlierDetection::default()));
+        Self {
+            balancer: Balancer::new(settings, &endpoints, Time::ZERO),
+            rng: Rng::seeded(1),
+            now: Time::ZERO,
+            in_flight: std::array::from_fn(|_| None),
+            reports: matches!(policy, Policy::Alba(_)),
+        }
+    }
+
+    fn run(&mut self, picks: u64) {
+        for step in 0..picks {
+            self.now = self.now + Duration::from_micros(20);
             let request = PickRequest {
-                hash: Some((step as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)),
+                hash: Some(step.wrapping_mul(0x9E37_79B9_7F4A_7C15)),
                 ..PickRequest::default()
             };
-            let pick = balancer.pick(now, &mut rng, &request);
-            if let Some(answered) = std::mem::replace(&mut in_flight[step % 8], black_box(pick)) {
-                let mut done = Completion::new(Outcome::Success, now).with_first_byte(now);
-                if matches!(policy, Policy::Alba(_)) {
+            let pick = self.balancer.pick(self.now, &mut self.rng, &request);
+            let slot = &mut self.in_flight[step as usize % 8];
+            if let Some(answered) = std::mem::replace(slot, black_box(pick)) {
+                let mut done =
+                    Completion::new(Outcome::Success, self.now).with_first_byte(self.now);
+                if self.reports {
                     done = done.with_report(LoadReport {
                         in_flight: Some(step as u32 % 5),
                         latency: Some(Duration::from_micros(150)),
                         ..LoadReport::default()
                     });
                 }
-                balancer.complete(answered, done);
+                self.balancer.complete(answered, done);
             }
         }
+    }
+}
+
+/// Nanoseconds a pick and completion, and what the first pick after a change of health takes.
+fn measure(policy: &Policy, count: u64, heaviest: u64) -> (f64, Duration) {
+    let mut bench = Bench::new(policy, count, heaviest);
+    let mut best = Duration::MAX;
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        bench.run(PICKS);
         best = best.min(start.elapsed());
     }
     let mut packing = Duration::MAX;
     for round in 0..ROUNDS {
-        balancer.set_health(EndpointId(1), round % 2 == 1, now);
+        let Bench {
+            balancer, rng, now, ..
+        } = &mut bench;
+        balancer.set_health(EndpointId(1), round % 2 == 1, *now);
         let start = Instant::now();
-        drop(black_box(balancer.pick(
-            now,
-            &mut rng,
-            &PickRequest::default(),
-        )));
+        drop(black_box(balancer.pick(*now, rng, &PickRequest::default())));
         packing = packing.min(start.elapsed());
     }
-    (best.as_nanos() as f64 / f64::from(PICKS), packing)
+    (best.as_nanos() as f64 / PICKS as f64, packing)
 }

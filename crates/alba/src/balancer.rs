@@ -213,11 +213,11 @@ impl Balancer {
             now,
             slow_start: self.settings.eases(),
         };
-        if let Policy::Alba(parameters) = &self.settings.policy {
-            let (position, waited_for) =
-                alba::draw(context, parameters, self.shared(), request, rng);
+        if let Policy::Alba(parameters) = &self.settings.policy
+            && let Some((position, queue)) = alba::draw(context, parameters, self.shared(), rng)
+        {
             let state = &self.slots[position as usize].state;
-            return Some(Pick::begin(state, position, now, waited_for));
+            return Some(Pick::begin(state, position, now, queue));
         }
         let mut draw = || pool.position(policy::draw(&self.settings.policy, context, rng));
         let mut position = draw();
@@ -252,7 +252,7 @@ impl Balancer {
         let state = &*pick.state;
         if let Policy::Alba(parameters) = &self.settings.policy {
             let position = self.position(state, pick.index());
-            let sent = (pick.sent(), pick.waited_for);
+            let sent = (pick.sent(), pick.queue);
             alba::complete(state, position, parameters, self.shared(), sent, &done);
         }
         let decay = self.decay();

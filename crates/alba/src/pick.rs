@@ -27,25 +27,20 @@ pub struct Pick {
     pub(crate) state: Arc<EndpointState>,
     index: u32,
     sent: Time,
-    /// Requests that its answer waits for, as the learned policy saw it.
-    pub(crate) waited_for: f32,
+    /// Requests that were in flight there already, as the learned policy saw it.
+    pub(crate) queue: f32,
     /// The sum over all endpoints, if it is kept.
     total: Option<Arc<AtomicU32>>,
 }
 
 impl Pick {
-    pub(crate) fn begin(
-        state: &Arc<EndpointState>,
-        index: u32,
-        sent: Time,
-        waited_for: f32,
-    ) -> Self {
+    pub(crate) fn begin(state: &Arc<EndpointState>, index: u32, sent: Time, queue: f32) -> Self {
         state.begin(sent);
         Self {
             state: Arc::clone(state),
             index,
             sent,
-            waited_for,
+            queue,
             total: None,
         }
     }

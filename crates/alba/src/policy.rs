@@ -58,7 +58,7 @@ pub(crate) fn draw(policy: &Policy, context: Context<'_>, rng: &mut Rng) -> usiz
             decay,
             default_latency,
         } => peak_ewma::draw(context, decay, default_latency, rng),
-        // Has candidates of its own and asks `alba::draw`.
+        // Its own candidates, from `alba::draw`, were all tried before.
         Policy::Alba(_) => random::draw(context, rng),
         Policy::RingHash { bound, .. } | Policy::Maglev { bound, .. } => {
             hashing::draw(context, bound, rng)

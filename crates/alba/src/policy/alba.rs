@@ -6,14 +6,15 @@
 //!
 //! ```text
 //! q = own in-flight + others' in-flight       others: the mean + trust(age) × (reported − mean)
-//! T = max(m (q + 2), silence)                 m: seconds per request waited for, one number an endpoint
-//! S = (T + toll m q + retry (1 − p)) / (p w) + price
+//! T = max(m (a + b q), silence)               a, b: of the whole pool ([`line`]); m: an endpoint's slowness
+//! S = (T + toll m b q + retry (1 − p)) / (p w) + price
 //! ```
 //!
 //! p is the chance of success against the pool's, w the weight, price that of crossing zones. `silence` is how
 //! long the endpoint has not answered while requests wait there: a hung server shows at once.
 
 pub(crate) mod learned;
+mod line;
 pub(crate) mod pool;
 pub(crate) mod probing;
 pub(crate) mod ring;
@@ -26,10 +27,9 @@ use smallvec::SmallVec;
 use self::pool::{Means, PoolLearned};
 use self::probing::Probing;
 use self::ring::{Entry, Ring};
-use self::trust::Trust;
 use super::Context;
 use crate::endpoint::EndpointState;
-use crate::{Alba, Completion, LoadReport, Locality, Outcome, PickRequest, Rng, Time};
+use crate::{Alba, Completion, LoadReport, Locality, Outcome, Rng, Time};
 
 /// Most uniform draws.
 const MAX_DRAWS: usize = 16;
@@ -56,17 +56,15 @@ struct Candidate<'a> {
     entry: Option<Entry>,
 }
 
-/// The position of the best candidate, and how many requests an answer from there waits for, itself
-/// included. The pool is not empty.
+/// The position of the best candidate, and how many requests are in flight there; `None` if every candidate was tried before.
 pub(crate) fn draw(
     context: Context<'_>,
     alba: &Alba,
     shared: Shared<'_>,
-    request: &PickRequest<'_>,
     rng: &mut Rng,
-) -> (u32, f32) {
+) -> Option<(u32, f32)> {
     let mut candidates = SmallVec::<[Candidate<'_>; MAX_DRAWS + ring::LEN]>::new();
-    gather(context, alba, shared.ring, request, rng, &mut candidates);
+    gather(context, alba, shared.ring, rng, &mut candidates);
     let is_fresh =
         |candidate: &Candidate<'_>| candidate.report.is_some_and(|(_, age)| age < alba.fresh);
     let fresh = candidates
@@ -83,21 +81,16 @@ pub(crate) fn draw(
             continue;
         }
         let waiting = waiting(candidate, alba, &means);
-        let score = score(context, alba, &means, request, candidate, waiting);
+        let score = score(context, alba, &means, candidate, waiting);
         if best.is_none_or(|(lowest, ..)| score < lowest) {
             best = Some((score, waiting, candidate));
         }
     }
-    match best {
-        Some((_, waiting, best)) => {
-            if let Some(entry) = &best.entry {
-                shared.ring.take(entry);
-            }
-            (best.position, (waiting + 2.0) as f32)
-        }
-        // Every candidate was tried before.
-        None => (context.pool.position(context.pool.draw(rng)), 2.0),
+    let (_, waiting, best) = best?;
+    if let Some(entry) = &best.entry {
+        shared.ring.take(entry);
     }
+    Some((best.position, waiting as f32))
 }
 
 /// Uniform draws, and endpoints that were heard of last.
@@ -105,7 +98,6 @@ fn gather<'a>(
     context: Context<'a>,
     alba: &Alba,
     ring: &Ring,
-    request: &PickRequest<'_>,
     rng: &mut Rng,
     candidates: &mut SmallVec<[Candidate<'a>; MAX_DRAWS + ring::LEN]>,
 ) {
@@ -116,7 +108,7 @@ fn gather<'a>(
             return;
         }
         let state = &*context.slots[position as usize].state;
-        if request.tried.contains(&state.id) {
+        if context.request.tried.contains(&state.id) {
             return;
         }
         let report = if alba.without.reports {
@@ -132,8 +124,11 @@ fn gather<'a>(
         });
     };
     let draws = (alba.draws.max(1) as usize).min(MAX_DRAWS);
-    if pool.len() as usize <= draws {
-        (0..pool.len()).for_each(|candidate| consider(pool.position(candidate as usize), None));
+    let len = pool.len() as usize;
+    if len <= draws {
+        // From a random start: on a tie the first candidate wins.
+        let start = pool.draw(rng);
+        (start..start + len).for_each(|candidate| consider(pool.position(candidate % len), None));
     } else {
         for _ in 0..draws {
             consider(pool.position(pool.draw(rng)), None);
@@ -159,9 +154,7 @@ fn waiting(candidate: &Candidate<'_>, alba: &Alba, means: &Means) -> f64 {
     }
     let others = match candidate.report {
         None => means.others,
-        Some((others, age)) => {
-            means.others + means.trust[Trust::class(age)] * (others - means.others)
-        }
+        Some((others, age)) => means.others + means.trust_in_report(age) * (others - means.others),
     };
     own + others
 }
@@ -171,7 +164,6 @@ fn score(
     context: Context<'_>,
     alba: &Alba,
     means: &Means,
-    request: &PickRequest<'_>,
     candidate: &Candidate<'_>,
     waiting: f64,
 ) -> f64 {
@@ -180,32 +172,28 @@ fn score(
     let state = candidate.state;
     let learned = &state.learned;
     let now = context.now;
-    let speed = if without.speed {
-        means.time_s / means.waited_for
-    } else {
-        learned.speed(means, !without.shared)
-    };
-    let mut time = speed * (waiting + 2.0);
+    let slowness = learned.slowness(means, !without.shared, now);
+    let mut time = means.line.time_s(waiting) * slowness;
     if !without.silence {
         time = time.max(learned.silence_s(state.in_flight(), !without.shared, now));
     }
     if !without.toll {
-        time += alba.toll * speed * waiting;
+        time += alba.toll * means.line.slope_s * slowness * waiting;
     }
     if !without.success {
         let success = learned.success(means, !without.shared, now);
         if success < 1.0 {
-            time = (time + means.time_s * (1.0 - success)) / success;
+            time = (time + means.line.base_s * (1.0 - success)) / success;
         }
     }
     if learned.is_draining(now) {
         time += DRAINING_PRICE_S;
     }
-    if slot.weight != 1 {
-        time /= f64::from(slot.weight);
+    if slot.weight != 1 || context.slow_start.is_some() {
+        time /= f64::from(slot.weight) * slot.fraction(context.slow_start, now);
     }
     if !without.locality {
-        time += match request.origin {
+        time += match context.request.origin {
             None => slot.price_s,
             Some(origin) => price_s(
                 alba,
@@ -255,7 +243,7 @@ pub(crate) fn complete(
     done: &Completion,
 ) {
     let learned = &state.learned;
-    let (sent, waited_for) = (pick.0, f64::from(pick.1));
+    let (sent, queue) = (pick.0, f64::from(pick.1));
     if let Some(took) = done.connect {
         learned.connected(took);
     }
@@ -268,11 +256,12 @@ pub(crate) fn complete(
     if !done.outcome.is_local_origin() {
         learned.heard(done.at);
     }
+    let means = shared.pool.means(alba);
     if let Some(report) = &done.report
         && !alba.without.reports
     {
         let own = state.in_flight().saturating_sub(1);
-        learned.reported(report, own, shared.pool, done.at);
+        learned.reported(report, own, &means, shared.pool, done.at);
     }
     if !success {
         return;
@@ -281,12 +270,15 @@ pub(crate) fn complete(
     let took = answered
         .since(sent)
         .saturating_sub(done.connect.unwrap_or_default());
-    let mut time_s = took.as_secs_f64();
-    if !shared.pool.is_new() {
-        time_s = learned.clipped(time_s, waited_for, &shared.pool.means(alba));
-    }
-    learned.answered_us(time_s, waited_for, done.at);
-    shared.pool.answered(time_s, waited_for);
+    let time_s = took.as_secs_f64();
+    learned.answered(
+        time_s,
+        queue,
+        &means,
+        shared.pool,
+        !alba.without.shared,
+        done.at,
+    );
     if let Some(position) = position {
         shared.ring.push(position, done.at);
     }
@@ -305,7 +297,9 @@ pub(crate) fn reported(
         return;
     }
     let own = state.in_flight();
-    state.learned.reported(report, own, shared.pool, at);
+    state
+        .learned
+        .reported(report, own, &shared.pool.means(alba), shared.pool, at);
     if report.in_flight.is_some() {
         shared.ring.push(position, at);
     }

@@ -3,6 +3,7 @@
 mod easing;
 mod ejection;
 mod hashing;
+mod learned;
 mod rates;
 mod reload;
 mod selection;

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use alba::{
-    Balancer, Completion, Endpoint, EndpointId, LoadBound, Outcome, OutlierDetection, Pick,
+    Alba, Balancer, Completion, Endpoint, EndpointId, LoadBound, Outcome, OutlierDetection, Pick,
     PickRequest, Policy, Rng, Settings, Time,
 };
 
 /// Every policy with defaults as documents give them.
-pub(crate) fn policies() -> [Policy; 6] {
+pub(crate) fn policies() -> [Policy; 7] {
     [
         Policy::RoundRobin,
         Policy::Random,
@@ -25,6 +25,7 @@ pub(crate) fn policies() -> [Policy; 6] {
             table_size: 251,
             bound: LoadBound(Some(1.25)),
         },
+        Policy::Alba(Alba::default()),
     ]
 }
 

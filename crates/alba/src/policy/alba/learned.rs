@@ -8,19 +8,16 @@ use crate::stamped::Stamped;
 use crate::sums::Sums;
 use crate::{LoadReport, Observation, Time};
 
-/// What one answer leaves of all before it: some fifty answers speak for an endpoint's speed.
-const SPEED_KEPT: f64 = 0.98;
+/// What one answer leaves of all before it: some fifty answers speak for an endpoint's slowness.
+const ANSWERS_KEPT: f64 = 0.98;
 
-/// With no answers, speed falls back to the pool's within some multiples of this; as long as Linkerd's
-/// latency estimate lives.
-const SPEED_DECAY: Duration = Duration::from_secs(10);
-
-/// An endpoint's own speed counts as much as the prior when it has answered this often.
-const SPEED_PRIOR: f64 = 10.0;
+/// With no answers, slowness is forgotten within some multiples of this; as long as Linkerd's latency
+/// estimate lives.
+const ANSWERS_DECAY: Duration = Duration::from_secs(10);
 
 /// A report's latency is itself an average over many answers, so it weighs as this many of them.
 const REPORTED_WEIGHT: f64 = 3.0;
-const REPORTED_KEPT: f64 = SPEED_KEPT * SPEED_KEPT * SPEED_KEPT;
+const REPORTED_KEPT: f64 = ANSWERS_KEPT * ANSWERS_KEPT * ANSWERS_KEPT;
 
 /// One answer may be this many times slower than expected before the rest is cut off, so that one hiccup of
 /// a heavy tail does not condemn its endpoint.
@@ -40,9 +37,9 @@ const DRAINING_FOR: Duration = Duration::from_secs(10);
 pub(crate) struct Learned {
     /// Requests of others that are in flight there, as of the newest report.
     others: Stamped,
-    /// Time that answers took, in seconds, and requests they waited for.
-    speed: Sums,
-    speed_at: AtomicU64,
+    /// Times that answers took as shares of what the pool's line says, and answers.
+    ratios: Sums,
+    ratios_at: AtomicU64,
     /// Successes and failures.
     outcomes: Sums,
     outcomes_at: AtomicU64,
@@ -50,12 +47,12 @@ pub(crate) struct Learned {
     heard: AtomicU64,
     /// Shortest time to connect, in nanoseconds.
     connect: AtomicU64,
-    /// Time and requests waited for, as other dispatchers saw them.
-    shared_speed: Sums,
+    /// The same ratios, as other dispatchers saw them.
+    shared_ratios: Sums,
     /// Successes and failures, as other dispatchers saw them.
     shared_outcomes: Sums,
-    /// When it last answered any other dispatcher that waits for it; `u64::MAX` if none waits.
-    shared_heard: AtomicU64,
+    /// How long it had not answered any other dispatcher that waits for it, and when that was told.
+    shared_silence: Stamped,
     draining_until: AtomicU64,
     probing: AtomicBool,
 }
@@ -64,15 +61,15 @@ impl Learned {
     pub(crate) fn new() -> Self {
         Self {
             others: Stamped::new(),
-            speed: Sums::default(),
-            speed_at: AtomicU64::new(0),
+            ratios: Sums::default(),
+            ratios_at: AtomicU64::new(0),
             outcomes: Sums::default(),
             outcomes_at: AtomicU64::new(0),
             heard: AtomicU64::new(0),
             connect: AtomicU64::new(u64::MAX),
-            shared_speed: Sums::default(),
+            shared_ratios: Sums::default(),
             shared_outcomes: Sums::default(),
-            shared_heard: AtomicU64::new(u64::MAX),
+            shared_silence: Stamped::new(),
             draining_until: AtomicU64::new(0),
             probing: AtomicBool::new(false),
         }
@@ -88,16 +85,24 @@ impl Learned {
         self.heard.fetch_max(now.as_nanos(), Ordering::Relaxed);
     }
 
-    /// Answers that took `time_s` from the pick all together, and waited for so many requests, themselves
-    /// included. `keep` is what they leave of what was known.
-    fn answered(&self, keep: f64, time_s: f64, waited_for: f64, now: Time) {
-        let keep = keep * fade(&self.speed_at, now, SPEED_DECAY);
-        self.speed.add(keep, time_s, waited_for);
-    }
-
-    /// An answer to this process that took `time_s` from the pick.
-    pub(super) fn answered_us(&self, time_s: f64, waited_for: f64, now: Time) {
-        self.answered(SPEED_KEPT, time_s, waited_for, now);
+    /// An answer to this process that took `time_s` and met a queue of `queue` when it was asked for.
+    pub(super) fn answered(
+        &self,
+        time_s: f64,
+        queue: f64,
+        means: &Means,
+        pool: &PoolLearned,
+        shared: bool,
+        now: Time,
+    ) {
+        let (slowness, answers) = self.evidence(shared, now);
+        let believed = 1.0 + means.trust_in_slowness(answers) * (slowness - 1.0);
+        let expected_s = means.line.time_s(queue);
+        let ratio = (time_s / expected_s).min(SLOWEST * believed.max(1.0));
+        pool.slowness(slowness, answers, ratio);
+        pool.line.add(queue, ratio * expected_s / believed.max(0.1));
+        let keep = ANSWERS_KEPT * fade(&self.ratios_at, now, ANSWERS_DECAY);
+        self.ratios.add(keep, ratio, 1.0);
     }
 
     /// How an attempt ended: a success or a failure.
@@ -109,19 +114,24 @@ impl Learned {
 
     /// Takes a report that left the endpoint at about `now`, while `own` requests of this process were in
     /// flight there.
-    pub(super) fn reported(&self, report: &LoadReport, own: u32, pool: &PoolLearned, now: Time) {
+    pub(super) fn reported(
+        &self,
+        report: &LoadReport,
+        own: u32,
+        means: &Means,
+        pool: &PoolLearned,
+        now: Time,
+    ) {
         if let Some(in_flight) = report.in_flight {
             let others = f64::from(in_flight.saturating_sub(own));
-            let mean = pool.mean_others();
-            if let Some((before, age)) = self.others.age(now) {
-                pool.trust.compare(before - mean, others - mean, age);
-            }
+            pool.others(others, self.others.age(now));
             self.others.store(others, now);
-            pool.others(others);
             if let Some(latency) = report.latency {
-                let waited_for = (f64::from(in_flight) + 2.0) * REPORTED_WEIGHT;
-                let time_s = latency.as_secs_f64() * REPORTED_WEIGHT;
-                self.answered(REPORTED_KEPT, time_s, waited_for, now);
+                let expected_s = means.line.time_s(f64::from(in_flight));
+                let ratio = pool.reported(latency.as_secs_f64() / expected_s);
+                let keep = REPORTED_KEPT * fade(&self.ratios_at, now, ANSWERS_DECAY);
+                self.ratios
+                    .add(keep, ratio * REPORTED_WEIGHT, REPORTED_WEIGHT);
             }
         }
         if report.draining {
@@ -137,23 +147,26 @@ impl Learned {
         self.others.age(now)
     }
 
-    /// Seconds that an answer takes per request waited for.
-    pub(super) fn speed(&self, means: &Means, shared: bool) -> f64 {
-        let (time, waited) = self.speed.load();
-        let prior_waited = SPEED_PRIOR * means.waited_for;
-        let mut prior_time = SPEED_PRIOR * means.time_s;
+    /// How slow it seems, and how many answers say so: 1 is what the pool's line says.
+    fn evidence(&self, shared: bool, now: Time) -> (f64, f64) {
+        let (mut ratios, mut answers) = self.ratios.load();
+        let keep = faded(&self.ratios_at, now, ANSWERS_DECAY);
+        (ratios, answers) = (ratios * keep, answers * keep);
         if shared {
-            let (time, waited) = self.shared_speed.load();
-            if waited > 0.0 {
-                prior_time = prior_waited * (time + prior_time) / (waited + prior_waited);
-            }
+            let (theirs, count) = self.shared_ratios.load();
+            (ratios, answers) = (ratios + theirs, answers + count);
         }
-        (time + prior_time) / (waited + prior_waited)
+        if answers > 1e-3 {
+            (ratios / answers, answers)
+        } else {
+            (1.0, 0.0)
+        }
     }
 
-    /// The time of an answer, cut off where it says no more of its endpoint.
-    pub(super) fn clipped(&self, time_s: f64, waited_for: f64, means: &Means) -> f64 {
-        time_s.min(SLOWEST * self.speed(means, true) * waited_for)
+    /// How slow it is, as far as that can be believed: times what the pool's line says.
+    pub(super) fn slowness(&self, means: &Means, shared: bool, now: Time) -> f64 {
+        let (slowness, answers) = self.evidence(shared, now);
+        1.0 + means.trust_in_slowness(answers) * (slowness - 1.0)
     }
 
     /// Chance of success against the pool's, above 0 and at most 1.
@@ -176,20 +189,20 @@ impl Learned {
 
     /// For how long requests wait there without any answer, in seconds.
     pub(super) fn silence_s(&self, own: u32, shared: bool, now: Time) -> f64 {
-        let mut heard = u64::MAX;
-        if own > 0 {
-            heard = self.heard.load(Ordering::Relaxed);
+        let heard = self.heard.load(Ordering::Relaxed);
+        let own_s = if own > 0 {
+            now.as_nanos().saturating_sub(heard) as f64 * 1e-9
+        } else {
+            0.0
+        };
+        if shared && let Some((told_s, age)) = self.shared_silence.age(now) {
+            // It is as silent as for the one that heard of it last, and silent to others only as of then.
+            let told_at = now.as_nanos().saturating_sub(age.as_nanos() as u64);
+            if heard < told_at {
+                return own_s.max(told_s);
+            }
         }
-        if shared {
-            let others = self.shared_heard.load(Ordering::Relaxed);
-            // Whoever heard of it last is right.
-            heard = match (heard, others) {
-                (u64::MAX, others) => others,
-                (own, u64::MAX) => own,
-                (own, others) => own.max(others),
-            };
-        }
-        now.as_nanos().saturating_sub(heard) as f64 * 1e-9
+        own_s
     }
 
     pub(super) fn connected(&self, took: Duration) {
@@ -212,9 +225,9 @@ impl Learned {
 
     /// What to tell others of it.
     pub(crate) fn tell(&self, observation: &mut Observation, now: Time) {
-        let kept = faded(&self.speed_at, now, SPEED_DECAY);
-        let (time, waited) = self.speed.load();
-        (observation.time_s, observation.waited_for) = (time * kept, waited * kept);
+        let kept = faded(&self.ratios_at, now, ANSWERS_DECAY);
+        let (ratios, answers) = self.ratios.load();
+        (observation.slowness, observation.answers) = (ratios * kept, answers * kept);
         let kept = faded(&self.outcomes_at, now, OUTCOME_DECAY);
         let (good, bad) = self.outcomes.load();
         (observation.successes, observation.failures) = (good * kept, bad * kept);
@@ -225,14 +238,14 @@ impl Learned {
 
     /// What others told of it.
     pub(crate) fn learn(&self, told: &Observation, now: Time) {
-        self.shared_speed.store(told.time_s, told.waited_for);
+        self.shared_ratios.store(told.slowness, told.answers);
         self.shared_outcomes.store(told.successes, told.failures);
-        let heard = if told.silence_s.is_finite() {
-            now.as_nanos().saturating_sub((told.silence_s * 1e9) as u64)
+        let silence_s = if told.silence_s.is_finite() {
+            told.silence_s
         } else {
-            u64::MAX
+            0.0
         };
-        self.shared_heard.store(heard, Ordering::Relaxed);
+        self.shared_silence.store(silence_s, now);
     }
 }
 
