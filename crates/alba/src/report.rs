@@ -30,10 +30,6 @@ pub struct Observation {
     pub id: EndpointId,
     /// Picked and not completed.
     pub in_flight: u32,
-    /// Times that answers took lately, each as a share of what was to be expected, added up.
-    pub slowness: f64,
-    /// How many answers that were.
-    pub answers: f64,
     /// Successes lately.
     pub successes: f64,
     /// Failures lately.
@@ -51,8 +47,6 @@ impl Observation {
         Self {
             id,
             in_flight: 0,
-            slowness: 0.0,
-            answers: 0.0,
             successes: 0.0,
             failures: 0.0,
             silence_s: f64::INFINITY,
@@ -64,8 +58,6 @@ impl Observation {
     /// heard of it last.
     pub fn add(&mut self, other: &Self) {
         self.in_flight = self.in_flight.saturating_add(other.in_flight);
-        self.slowness += other.slowness;
-        self.answers += other.answers;
         self.successes += other.successes;
         self.failures += other.failures;
         self.silence_s = self.silence_s.min(other.silence_s);

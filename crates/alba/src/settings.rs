@@ -44,10 +44,9 @@ impl Settings {
 }
 
 impl Default for Settings {
-    /// Least request with two choices and no ejection: Istio's default, until the learned algorithm
-    /// takes its place as what "nothing said" means.
+    /// The learned policy and no ejection.
     fn default() -> Self {
-        Self::new(Policy::LeastRequest { choices: 2 }, None)
+        Self::new(Policy::Alba(Alba::default()), None)
     }
 }
 
@@ -141,7 +140,9 @@ pub struct Alba {
     pub probes_per_request: f64,
     /// Most probes in a second.
     pub probes_per_s: f64,
-    /// What a request costs those behind it, as a share of the endpoint's wait: the toll of Pigou.
+    /// What a request costs those behind it, as a multiple of what the pool's line says: the toll of Pigou.
+    /// Above 1 because delay grows faster than the line, and because it keeps many dispatchers from crowding
+    /// onto the same fast endpoints: in simulation 4 to 8 are best and much alike.
     pub toll: f64,
     /// Added to an endpoint in another zone of the origin's region.
     pub zone_price: Duration,
@@ -160,7 +161,7 @@ impl Default for Alba {
             fresh: Duration::from_secs(1),
             probes_per_request: 0.25,
             probes_per_s: 50.0,
-            toll: 1.0,
+            toll: 5.0,
             zone_price: Duration::from_millis(1),
             region_price: Duration::from_millis(20),
             prices: Vec::new(),

@@ -45,6 +45,10 @@ pub(crate) struct Shared<'a> {
     pub(crate) probing: &'a Probing,
 }
 
+/// A later candidate must be this much better than an earlier one: among equals, estimates differ by their
+/// noise, and always taking the least would send all requests to one of them.
+const CLEARLY: f64 = 0.99;
+
 /// One endpoint that may be picked.
 #[derive(Clone, Copy)]
 struct Candidate<'a> {
@@ -80,9 +84,9 @@ pub(crate) fn draw(
         if fresh >= FRESH_ENOUGH && !is_fresh(candidate) {
             continue;
         }
-        let waiting = waiting(candidate, alba, &means);
+        let waiting = waiting(candidate, &means);
         let score = score(context, alba, &means, candidate, waiting);
-        if best.is_none_or(|(lowest, ..)| score < lowest) {
+        if best.is_none_or(|(lowest, ..)| score < lowest * CLEARLY) {
             best = Some((score, waiting, candidate));
         }
     }
@@ -111,11 +115,7 @@ fn gather<'a>(
         if context.request.tried.contains(&state.id) {
             return;
         }
-        let report = if alba.without.reports {
-            None
-        } else {
-            state.learned.report(now)
-        };
+        let report = state.learned.report(now);
         candidates.push(Candidate {
             position,
             state,
@@ -147,11 +147,8 @@ fn gather<'a>(
 }
 
 /// Requests in flight at an endpoint, all dispatchers' together, as far as can be told.
-fn waiting(candidate: &Candidate<'_>, alba: &Alba, means: &Means) -> f64 {
+fn waiting(candidate: &Candidate<'_>, means: &Means) -> f64 {
     let own = f64::from(candidate.state.in_flight());
-    if alba.without.reports {
-        return own;
-    }
     let others = match candidate.report {
         None => means.others,
         Some((others, age)) => means.others + means.trust_in_report(age) * (others - means.others),
@@ -172,7 +169,7 @@ fn score(
     let state = candidate.state;
     let learned = &state.learned;
     let now = context.now;
-    let slowness = learned.slowness(means, !without.shared, now);
+    let slowness = learned.slowness(means, now);
     let mut time = means.line.time_s(waiting) * slowness;
     if !without.silence {
         time = time.max(learned.silence_s(state.in_flight(), !without.shared, now));
@@ -271,14 +268,7 @@ pub(crate) fn complete(
         .since(sent)
         .saturating_sub(done.connect.unwrap_or_default());
     let time_s = took.as_secs_f64();
-    learned.answered(
-        time_s,
-        queue,
-        &means,
-        shared.pool,
-        !alba.without.shared,
-        done.at,
-    );
+    learned.answered(time_s, queue, &means, shared.pool, done.at);
     if let Some(position) = position {
         shared.ring.push(position, done.at);
     }

@@ -105,8 +105,6 @@ impl Total {
         let mut rest = self.sum;
         rest.in_flight -= own.in_flight;
         rest.ejections -= own.ejections;
-        rest.slowness = (rest.slowness - own.slowness).max(0.0);
-        rest.answers = (rest.answers - own.answers).max(0.0);
         rest.successes = (rest.successes - own.successes).max(0.0);
         rest.failures = (rest.failures - own.failures).max(0.0);
         rest.silence_s = self.silences_s[usize::from(own.silence_s == self.silences_s[0])];

@@ -45,10 +45,10 @@ pub(crate) struct Learned {
     outcomes_at: AtomicU64,
     /// When it answered last, or when waiting for it began, if that is later.
     heard: AtomicU64,
+    /// When it answered last.
+    answered_at: AtomicU64,
     /// Shortest time to connect, in nanoseconds.
     connect: AtomicU64,
-    /// The same ratios, as other dispatchers saw them.
-    shared_ratios: Sums,
     /// Successes and failures, as other dispatchers saw them.
     shared_outcomes: Sums,
     /// How long it had not answered any other dispatcher that waits for it, and when that was told.
@@ -66,8 +66,8 @@ impl Learned {
             outcomes: Sums::default(),
             outcomes_at: AtomicU64::new(0),
             heard: AtomicU64::new(0),
+            answered_at: AtomicU64::new(0),
             connect: AtomicU64::new(u64::MAX),
-            shared_ratios: Sums::default(),
             shared_outcomes: Sums::default(),
             shared_silence: Stamped::new(),
             draining_until: AtomicU64::new(0),
@@ -82,7 +82,8 @@ impl Learned {
 
     /// It answered.
     pub(super) fn heard(&self, now: Time) {
-        self.heard.fetch_max(now.as_nanos(), Ordering::Relaxed);
+        self.heard.store(now.as_nanos(), Ordering::Relaxed);
+        self.answered_at.store(now.as_nanos(), Ordering::Relaxed);
     }
 
     /// An answer to this process that took `time_s` and met a queue of `queue` when it was asked for.
@@ -92,10 +93,9 @@ impl Learned {
         queue: f64,
         means: &Means,
         pool: &PoolLearned,
-        shared: bool,
         now: Time,
     ) {
-        let (slowness, answers) = self.evidence(shared, now);
+        let (slowness, answers) = self.evidence(now);
         let believed = 1.0 + means.trust_in_slowness(answers) * (slowness - 1.0);
         let expected_s = means.line.time_s(queue);
         let ratio = (time_s / expected_s).min(SLOWEST * believed.max(1.0));
@@ -148,14 +148,10 @@ impl Learned {
     }
 
     /// How slow it seems, and how many answers say so: 1 is what the pool's line says.
-    fn evidence(&self, shared: bool, now: Time) -> (f64, f64) {
+    fn evidence(&self, now: Time) -> (f64, f64) {
         let (mut ratios, mut answers) = self.ratios.load();
         let keep = faded(&self.ratios_at, now, ANSWERS_DECAY);
         (ratios, answers) = (ratios * keep, answers * keep);
-        if shared {
-            let (theirs, count) = self.shared_ratios.load();
-            (ratios, answers) = (ratios + theirs, answers + count);
-        }
         if answers > 1e-3 {
             (ratios / answers, answers)
         } else {
@@ -164,8 +160,8 @@ impl Learned {
     }
 
     /// How slow it is, as far as that can be believed: times what the pool's line says.
-    pub(super) fn slowness(&self, means: &Means, shared: bool, now: Time) -> f64 {
-        let (slowness, answers) = self.evidence(shared, now);
+    pub(super) fn slowness(&self, means: &Means, now: Time) -> f64 {
+        let (slowness, answers) = self.evidence(now);
         1.0 + means.trust_in_slowness(answers) * (slowness - 1.0)
     }
 
@@ -189,8 +185,8 @@ impl Learned {
 
     /// For how long requests wait there without any answer, in seconds.
     pub(super) fn silence_s(&self, own: u32, shared: bool, now: Time) -> f64 {
-        let heard = self.heard.load(Ordering::Relaxed);
         let own_s = if own > 0 {
+            let heard = self.heard.load(Ordering::Relaxed);
             now.as_nanos().saturating_sub(heard) as f64 * 1e-9
         } else {
             0.0
@@ -198,7 +194,7 @@ impl Learned {
         if shared && let Some((told_s, age)) = self.shared_silence.age(now) {
             // It is as silent as for the one that heard of it last, and silent to others only as of then.
             let told_at = now.as_nanos().saturating_sub(age.as_nanos() as u64);
-            if heard < told_at {
+            if self.answered_at.load(Ordering::Relaxed) < told_at {
                 return own_s.max(told_s);
             }
         }
@@ -225,9 +221,6 @@ impl Learned {
 
     /// What to tell others of it.
     pub(crate) fn tell(&self, observation: &mut Observation, now: Time) {
-        let kept = faded(&self.ratios_at, now, ANSWERS_DECAY);
-        let (ratios, answers) = self.ratios.load();
-        (observation.slowness, observation.answers) = (ratios * kept, answers * kept);
         let kept = faded(&self.outcomes_at, now, OUTCOME_DECAY);
         let (good, bad) = self.outcomes.load();
         (observation.successes, observation.failures) = (good * kept, bad * kept);
@@ -238,7 +231,6 @@ impl Learned {
 
     /// What others told of it.
     pub(crate) fn learn(&self, told: &Observation, now: Time) {
-        self.shared_ratios.store(told.slowness, told.answers);
         self.shared_outcomes.store(told.successes, told.failures);
         let silence_s = if told.silence_s.is_finite() {
             told.silence_s
