@@ -211,7 +211,7 @@ fn what_others_saw_spares_finding_it_out() {
     (hung.in_flight, hung.silence_s) = (5, 2.0);
     world.balancer.learn(&[failing, hung], world.now);
     let shares = world.shares(200);
-    assert!(shares[0] + shares[2] < 10, "{shares:?}");
+    assert!(shares[0] + shares[2] < 40, "{shares:?}");
 }
 
 #[test]
