@@ -53,6 +53,18 @@ impl Contestant {
         format!("{} {policy}", self.peer.name())
     }
 
+    /// The simulator's name for what it does. That knows no proxy's extras, such as nginx's `max_fails`.
+    pub(crate) fn simulated(self) -> &'static str {
+        match self.policy {
+            ALBA => ALBA,
+            "ROUND_ROBIN" => "round_robin",
+            "leastconn" | "least_conn" => "least_request",
+            "client_side_weighted_round_robin" => "wrr",
+            // Istio's and Envoy's least request compares two.
+            _ => "p2c",
+        }
+    }
+
     /// What it does by default about servers that fail; nobody was given more than that.
     pub(crate) fn by_default(peer: Peer) -> &'static str {
         match peer {

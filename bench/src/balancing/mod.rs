@@ -6,6 +6,7 @@
 
 mod contestant;
 mod generator;
+mod prediction;
 mod results;
 mod workload;
 
@@ -19,6 +20,7 @@ use crate::peers::{Bench, Binaries, Peer, dalbi};
 use crate::process::Process;
 
 use contestant::Contestant;
+use prediction::Predictions;
 use results::{Row, Sample};
 use workload::Workload;
 
@@ -43,6 +45,10 @@ pub(crate) struct BalancingOptions {
     /// Only these workloads.
     #[arg(long, value_name = "WORKLOAD,…", value_delimiter = ',')]
     workloads: Vec<Workload>,
+    /// Offered requests as a share of what the servers can do. At 0.65 a bad pick waits, while a good balancer need
+    /// not let anyone wait for long.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.65)]
+    load: f64,
     /// Of arrivals, spells and service times; each round adds one.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -62,14 +68,19 @@ const WARM_UP: Duration = Duration::from_secs(2);
 /// Runs what the options ask for and prints the table.
 pub(crate) fn run(options: &BalancingOptions) -> Result<()> {
     let (rounds, seconds) = if options.quick { (1, 3) } else { (5, 6) };
+    if !(0.01..=2.0).contains(&options.load) {
+        bail!("--load {} is not from 0.01 to 2", options.load);
+    }
     let rounds = options.rounds.unwrap_or(rounds);
     let measured = Duration::from_secs(options.seconds.unwrap_or(seconds).into());
     let mut contest = Contest {
         bench: Bench::prepare(options.binaries.clone())?,
         upstream: dalbi::find(options.binaries.dalbi.as_deref())?,
         measured,
+        load: options.load,
         entries: entries(options),
     };
+    let predictions = contest.predict();
     let left = contest.entries.len() as u32 * rounds;
     let sample = WARM_UP + measured + Duration::from_millis(700);
     eprintln!("{left} samples, about {} s", (sample * left).as_secs());
@@ -77,7 +88,13 @@ pub(crate) fn run(options: &BalancingOptions) -> Result<()> {
         eprintln!("round {} of {rounds}", round + 1);
         contest.play(options.seed + u64::from(round), round as usize);
     }
-    let rows = contest.rows();
+    let mut rows = contest.rows();
+    for row in &mut rows {
+        let prediction = predictions
+            .iter()
+            .find(|(workload, _)| *workload == row.workload);
+        row.predicted = prediction.and_then(|(_, of)| of.for_contestant(row.contestant));
+    }
     if rows.is_empty() {
         bail!("no figures at all: {}", contest.complaints());
     }
@@ -145,10 +162,27 @@ struct Contest {
     /// The program that is a server.
     upstream: PathBuf,
     measured: Duration,
+    load: f64,
     entries: Vec<Entry>,
 }
 
 impl Contest {
+    /// What the simulator says of each workload; a workload of which it says nothing is left out.
+    fn predict(&self) -> Vec<(Workload, Predictions)> {
+        let mut workloads: Vec<Workload> =
+            self.entries.iter().map(|entry| entry.workload).collect();
+        workloads.dedup();
+        let mut predictions = Vec::new();
+        for workload in workloads {
+            let folder = self.bench.scratch.path();
+            match Predictions::of(&self.upstream, folder, workload, self.load) {
+                Ok(prediction) => predictions.push((workload, prediction)),
+                Err(error) => eprintln!("no prediction for {}: {error:#}", workload.name()),
+            }
+        }
+        predictions
+    }
+
     /// One sample of everyone. Each round another one begins, so that a machine that changes hurts nobody in
     /// particular.
     fn play(&mut self, seed: u64, first: usize) {
@@ -209,7 +243,8 @@ impl Contest {
             server.wait_until(|| http_client::get(port, "/healthz").is_ok())?;
         }
         let proxy = contestant.start(&mut self.bench, &ports)?;
-        let schedule = generator::schedule(workload.rate_per_s(), WARM_UP + self.measured, seed);
+        let rate_per_s = workload.rate_per_s(self.load);
+        let schedule = generator::schedule(rate_per_s, WARM_UP + self.measured, seed);
         let ended = generator::run(proxy.http(), &schedule)?;
         Ok((proxy.version, Sample::of(&ended, WARM_UP)))
     }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::DEADLINE;
 use super::contestant::Contestant;
 use super::generator::Ended;
+use super::prediction::Prediction;
 use super::workload::Workload;
 use crate::chart::{Bar, Chart, Kind, Panel};
 use crate::figures::{median, rounded};
@@ -99,6 +100,8 @@ pub(crate) struct Row {
     pub(crate) error_rate: Figure,
     /// Samples.
     pub(crate) rounds: usize,
+    /// What the simulator expected.
+    pub(crate) predicted: Option<Prediction>,
 }
 
 impl Row {
@@ -122,6 +125,7 @@ impl Row {
             p999_ms: Figure::of(samples, |sample| sample.quantile_ms(0.999)),
             error_rate: Figure::of(samples, Sample::error_rate),
             rounds: samples.len(),
+            predicted: None,
         })
     }
 }
@@ -155,10 +159,13 @@ pub(crate) fn render(rows: &[Row]) -> String {
                 || "–".to_owned(),
                 |best| format!("{:.2}", row.p99_ms.value / best),
             );
+            let predicted = |figure: fn(Prediction) -> String| {
+                row.predicted.map_or_else(|| "–".to_owned(), figure)
+            };
             // Writing to a string cannot fail.
             let _written = writeln!(
                 out,
-                "{:<12} {:<30} {:>6.0} {:>8.1} {:>9.1} {:>17} {:>10.1} {:>9.3} {:>7}",
+                "{:<12} {:<30} {:>6.0} {:>8.1} {:>9.1} {:>17} {:>10.1} {:>9.3} {:>7} {:>9} {:>9}",
                 row.workload.name(),
                 row.contestant.name(),
                 row.rps,
@@ -167,7 +174,9 @@ pub(crate) fn render(rows: &[Row]) -> String {
                 format!("{:.1}–{:.1}", row.p99_ms.low, row.p99_ms.high),
                 row.p999_ms.value,
                 row.error_rate.value * 100.0,
-                times
+                times,
+                predicted(|prediction| format!("{:.1}", prediction.p99_ms)),
+                predicted(|prediction| format!("{:.3}", prediction.error_rate * 100.0))
             );
         }
         out.push('\n');
@@ -242,6 +251,10 @@ struct Entry<'a> {
     p999_high_ms: f64,
     error_rate: f64,
     rounds: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    simulated_p99_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    simulated_error_rate: Option<f64>,
 }
 
 /// `{"results": […]}`, one object a row.
@@ -263,6 +276,12 @@ pub(crate) fn json(rows: &[Row]) -> serde_json::Result<String> {
             p999_high_ms: rounded(row.p999_ms.high, 3),
             error_rate: rounded(row.error_rate.value, 6),
             rounds: row.rounds,
+            simulated_p99_ms: row
+                .predicted
+                .map(|prediction| rounded(prediction.p99_ms, 3)),
+            simulated_error_rate: row
+                .predicted
+                .map(|prediction| rounded(prediction.error_rate, 6)),
         })
         .collect();
     serde_json::to_string_pretty(&Document { results }).map(|text| text + "\n")

@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
+use super::DEADLINE;
+
 /// What one server works on at once.
 const SLOTS: u32 = 4;
-/// Mean of its service times, before it is slowed. They are normal with half of that as deviation, cut off at 0:
-/// with a heavier tail, the longest requests would hide in p99 what the picks do to the others.
+/// Mean of its service times, before it is slowed. They are normal with a deviation as large as the mean, cut off at
+/// 0, as in Prequal's runs (section 5).
 const SERVICE: Duration = Duration::from_millis(20);
-/// Share of the servers' capacity that is offered: high enough that a bad pick waits, low enough that a good
-/// balancer keeps every request from waiting long.
-const LOAD: f64 = 0.65;
+/// Cutting off a normal distribution at 0 raises its mean by this, where mean and deviation are alike.
+const CUT_OFF: f64 = 1.083_32;
 
 /// A set of servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -50,8 +51,8 @@ pub(crate) enum Trouble {
     Sinkhole,
 }
 
-/// Length of an antagonist's spell, its share of the time, and its factor.
-const SPELL: (&str, f64, f64) = ("3s", 0.25, 4.0);
+/// Length of an antagonist's spell in seconds, its share of the time, and its factor.
+const SPELL: (u32, f64, f64) = (3, 0.25, 4.0);
 
 impl Workload {
     /// All of them, in the order of the table.
@@ -111,13 +112,64 @@ impl Workload {
         }
     }
 
-    /// Requests per second that are offered.
-    pub(crate) fn rate_per_s(self) -> f64 {
-        LOAD * self
+    /// Requests per second that are offered, if that is this share of what the servers can do.
+    pub(crate) fn rate_per_s(self, load: f64) -> f64 {
+        load * self
             .servers()
             .iter()
             .map(|server| server.capacity_per_s())
             .sum::<f64>()
+    }
+
+    /// The same as a scenario of `dalbi sim`. What differs: its antagonists take processor time, which a request that
+    /// is alone may not feel.
+    pub(crate) fn scenario(self, load: f64) -> String {
+        let servers = self.servers();
+        // The simulator counts the capacity of sick servers, too.
+        let all_per_s: f64 = servers.len() as f64 * f64::from(SLOTS) / SERVICE.as_secs_f64();
+        let mut scenario = format!(
+            "\
+about = \"bench balancing: {}\"
+load = {:.4}
+warm_up_s = 2
+measured_s = 60
+stretch = false
+deadline_ms = {}
+
+[work]
+mean_ms = {}
+law = \"normal\"
+
+[server]
+cores = {SLOTS}
+concurrency = {SLOTS}
+queue = 100000
+
+[network]
+one_way_ms = 0.05
+",
+            self.title(),
+            self.rate_per_s(load) / all_per_s,
+            DEADLINE.as_millis(),
+            SERVICE.as_millis(),
+        );
+        for server in servers {
+            let trouble = match server.trouble {
+                Trouble::None if server.slow != 1.0 => format!("slowdown = {}", server.slow),
+                Trouble::Hung => "state = \"hung\"".to_owned(),
+                Trouble::Sinkhole => "failing = 1\nfailing_reports = \"none\"".to_owned(),
+                Trouble::None | Trouble::Antagonist => continue,
+            };
+            scenario.push_str(&format!("\n[[group]]\ncount = 1\n{trouble}\n"));
+        }
+        if self == Self::Antagonist {
+            let (spell_s, share, factor) = SPELL;
+            let taken = 1.0 - 1.0 / factor;
+            scenario.push_str(&format!(
+                "\n[antagonists]\nshare = {share}\nstate_s = {spell_s}\nallocation = [{taken}, {taken}]\n"
+            ));
+        }
+        scenario
     }
 
     /// At most this share of the best peer's p99 is what dalbi sets itself.
@@ -143,11 +195,11 @@ impl Server {
     /// `dalbi upstream` with these arguments is the server. Its answers have 1 KiB, and carry a load report unless
     /// it fails all of them.
     pub(crate) fn arguments(&self, port: u16, seed: u64) -> Vec<String> {
-        let service_ms = SERVICE.as_millis();
+        let service_ms = SERVICE.as_secs_f64() * 1e3 / CUT_OFF;
         let mut arguments = vec![
             "upstream".to_owned(),
             format!("--listen=127.0.0.1:{port}"),
-            format!("--latency=normal:{service_ms}ms,{}ms", service_ms / 2),
+            format!("--latency=normal:{service_ms:.3}ms,{service_ms:.3}ms"),
             format!("--concurrency={SLOTS}"),
             "--body-size=1KiB".to_owned(),
             format!("--slow={}x", self.slow),
@@ -157,7 +209,7 @@ impl Server {
             Trouble::None => {}
             Trouble::Antagonist => {
                 let (spell, share, factor) = SPELL;
-                arguments.push(format!("--antagonist={spell}:{share}:{factor}x"));
+                arguments.push(format!("--antagonist={spell}s:{share}:{factor}x"));
             }
             Trouble::Hung => arguments.push("--hang-rate=1".to_owned()),
             Trouble::Sinkhole => {
@@ -176,7 +228,7 @@ mod tests {
     fn two_cores_suffice() {
         for workload in Workload::ALL {
             assert_eq!(Workload::from_str(workload.name(), false), Ok(workload));
-            let rate = workload.rate_per_s();
+            let rate = workload.rate_per_s(0.65);
             assert!(
                 (500.0..1500.0).contains(&rate),
                 "{}: {rate}",
@@ -195,5 +247,9 @@ mod tests {
         );
         let arguments = servers[8].arguments(9000, 7).join(" ");
         assert!(arguments.contains("--slow=10x --seed=7"), "{arguments}");
+        let scenario = Workload::MixedSpeed.scenario(0.65);
+        assert_eq!(scenario.matches("slowdown = 2").count(), 4, "{scenario}");
+        // 793 of 1800 requests a second.
+        assert!(scenario.contains("\nload = 0.4406\n"), "{scenario}");
     }
 }
