@@ -269,3 +269,57 @@ impl HeadVisitor for Head<'_> {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trailers(fields: &[(&'static str, &str)]) -> HeaderMap {
+        let fields = fields.iter().map(|(name, value)| {
+            let name = http::HeaderName::from_static(name);
+            (name, http::HeaderValue::from_str(value).unwrap())
+        });
+        fields.collect()
+    }
+
+    #[test]
+    fn reports_are_read_in_every_spelling() {
+        let counters = LoadCounters::default();
+        let expected = LoadReport {
+            in_flight: Some(3),
+            utilization: Some(0.5),
+            ..LoadReport::default()
+        };
+        let said = dalbi_load::LoadReport {
+            in_flight: Some(3),
+            application_utilization: Some(0.5),
+            ..dalbi_load::LoadReport::default()
+        };
+        for format in [
+            dalbi_load::Format::Text,
+            dalbi_load::Format::Json,
+            dalbi_load::Format::Bin,
+        ] {
+            let trailers = trailers(&[(HEADER, &said.to_header(format))]);
+            assert_eq!(
+                counters.in_trailers(&trailers),
+                Some(expected),
+                "{format:?}"
+            );
+        }
+        let trailers = trailers(&[(HEADER_BIN, &said.to_header_bin())]);
+        assert_eq!(counters.in_trailers(&trailers), Some(expected));
+        assert_eq!(counters.read.load(Ordering::Relaxed), 4);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_counted_and_what_is_not_there_is_not() {
+        let counters = LoadCounters::default();
+        assert_eq!(counters.in_trailers(&HeaderMap::new()), None);
+        assert_eq!(counters.malformed.load(Ordering::Relaxed), 0);
+        let trailers = trailers(&[(HEADER, "TEXT in_flight=lots")]);
+        assert_eq!(counters.in_trailers(&trailers), None);
+        assert_eq!(counters.malformed.load(Ordering::Relaxed), 1);
+        assert_eq!(counters.read.load(Ordering::Relaxed), 0);
+    }
+}

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use mesh::{
-    Action, Cluster, Decision, EndpointAddress, Explanation, HeaderOperations, HostMatch, Mesh,
-    RequestHead, RetryOn, RetryPolicy, Route, UpstreamProtocol, WeightedDestination,
+    Action, Cluster, Decision, EndpointAddress, Explanation, HashKey, HeaderOperations, HostMatch,
+    Mesh, RequestHead, RetryOn, RetryPolicy, Route, UpstreamProtocol, WeightedDestination,
 };
 use serde::Serialize;
 
@@ -326,15 +326,31 @@ fn endpoints(cluster: &Cluster) -> Vec<EndpointStory> {
 
 fn balancing(cluster: &Cluster) -> String {
     use alba::Policy;
-    match &cluster.balancing.policy {
-        Policy::RoundRobin => "round robin".to_owned(),
-        Policy::Random => "random".to_owned(),
-        Policy::LeastRequest { choices } => format!("least request of {choices}"),
-        Policy::PeakEwma { .. } => "peak EWMA of 2".to_owned(),
-        Policy::Alba(_) => "ALBA".to_owned(),
-        Policy::RingHash { .. } => "ring hash".to_owned(),
-        Policy::Maglev { .. } => "maglev".to_owned(),
-        other => format!("{other:?}"),
+    let algorithm = match &cluster.balancing.policy {
+        Policy::RoundRobin => "round robin",
+        Policy::Random => "random",
+        Policy::LeastRequest { choices } => return format!("least request of {choices}"),
+        Policy::PeakEwma { .. } => "peak EWMA of 2",
+        Policy::Alba(_) => "ALBA",
+        Policy::RingHash { .. } => "ring hash",
+        Policy::Maglev { .. } => "maglev",
+        _ => "another algorithm",
+    };
+    match &cluster.hash[..] {
+        [] => algorithm.to_owned(),
+        keys => {
+            let keys: Vec<_> = keys.iter().map(hash_key).collect();
+            format!("{algorithm} by {}", keys.join(" or "))
+        }
+    }
+}
+
+fn hash_key(key: &HashKey) -> String {
+    match key {
+        HashKey::Header(name) => format!("header {name}"),
+        HashKey::Cookie { name, .. } => format!("cookie {name}"),
+        HashKey::SourceIp => "source address".to_owned(),
+        HashKey::QueryParameter(name) => format!("query parameter {name}"),
     }
 }
 

@@ -13,6 +13,8 @@ pub struct Site {
     rule: String,
     policy: String,
     health_check: String,
+    balancing: String,
+    localities: Vec<&'static str>,
     https: Vec<String>,
     dns: bool,
 }
@@ -47,6 +49,18 @@ impl Site {
     /// An active health check of `/healthz` with further fields, in flow style.
     pub fn health_check(mut self, fields: &str) -> Self {
         self.health_check = fields.to_owned();
+        self
+    }
+
+    /// The service's `BalancingPolicy`, as its `spec` beside the target, in flow style.
+    pub fn balancing(mut self, fields: &str) -> Self {
+        self.balancing = fields.to_owned();
+        self
+    }
+
+    /// Where the endpoints are, one after the other.
+    pub fn at(mut self, localities: &[&'static str]) -> Self {
+        self.localities = localities.to_vec();
         self
     }
 
@@ -104,13 +118,18 @@ spec:
         if !self.endpoints.is_empty() {
             yaml.push_str("  endpoints:\n");
         }
-        for endpoint in &self.endpoints {
+        for (position, endpoint) in self.endpoints.iter().enumerate() {
             let address = match self.dns {
                 true => "localhost".to_owned(),
                 false => endpoint.ip().to_string(),
             };
             let port = endpoint.port();
-            writeln!(yaml, "  - {{address: {address}, ports: {{main: {port}}}}}").unwrap();
+            let place = self.localities.get(position).unwrap_or(&"");
+            writeln!(
+                yaml,
+                "  - {{address: {address}, ports: {{main: {port}}}, locality: '{place}'}}"
+            )
+            .unwrap();
         }
         if !self.policy.is_empty() {
             let (kind, policy) = ("DestinationRule", &self.policy);
@@ -128,6 +147,15 @@ spec:
                 "---\napiVersion: dalbi.io/v1alpha1\nkind: {kind}\nmetadata: {{name: app}}\nspec: {{\
                  targetRefs: [{{group: networking.istio.io, kind: ServiceEntry, name: app}}], \
                  http: {{path: /healthz}}, {check}}}\n"
+            )
+            .unwrap();
+        }
+        if !self.balancing.is_empty() {
+            let (kind, fields) = ("BalancingPolicy", &self.balancing);
+            write!(
+                yaml,
+                "---\napiVersion: dalbi.io/v1alpha1\nkind: {kind}\nmetadata: {{name: app}}\nspec: {{\
+                 targetRef: {{kind: ServiceEntry, name: app}}, {fields}}}\n"
             )
             .unwrap();
         }
