@@ -25,7 +25,8 @@ pub struct Request<'a> {
 pub struct Truth {
     /// It accepts requests and answers them.
     pub serving: bool,
-    /// Work left in it, queued requests included, in seconds of one unimpeded core.
+    /// Work left in it, queued requests and those under way to it included, in seconds of one unimpeded
+    /// core.
     pub backlog_s: f64,
     /// Requests in it, and under way to it.
     pub in_flight: u32,

@@ -196,8 +196,8 @@ impl<'a> World<'a> {
             Event::Tick { dispatcher } => self.tick(dispatcher),
             Event::SendReports => self.send_reports(),
             Event::DeliverReports => self.deliver_reports(),
-            Event::Tell => self.tell(),
-            Event::Hear => self.hear(),
+            Event::Tell { dispatcher } => self.tell(dispatcher),
+            Event::Hear { dispatcher } => self.hear(dispatcher),
             Event::Trouble {
                 server,
                 group,

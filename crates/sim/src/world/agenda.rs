@@ -40,10 +40,10 @@ pub(crate) enum Event {
     SendReports,
     /// Reports that were sent by themselves arrive.
     DeliverReports,
-    /// Dispatchers tell what they saw.
-    Tell,
-    /// Dispatchers hear what the others saw.
-    Hear,
+    /// A dispatcher tells what it saw.
+    Tell { dispatcher: u32 },
+    /// A dispatcher hears what the others saw.
+    Hear { dispatcher: u32 },
     /// A server's trouble begins or ends.
     Trouble {
         server: u32,

@@ -495,8 +495,9 @@ fn dispatchers_hear_the_sum_of_the_others() {
             _ => None,
         })
         .collect();
-    assert_eq!(heard.len(), 4, "once a second, 50 ms late, within 5 s");
-    for others in heard {
+    assert_eq!(heard.len(), 5, "once a second within 5 s");
+    // The first time not all others need have told.
+    for others in &heard[1..] {
         assert_eq!(others.len(), 3);
         // 2 + 3 + 4, without its own 1; the least silence besides its own 0.
         assert_eq!(others[1].in_flight, 9);
