@@ -103,7 +103,11 @@ fn the_reuse_budget_is_the_papers() {
 
 #[test]
 fn fractions_of_the_reuse_budget_are_rounded_at_random() {
-    let (mut policy, mut rng) = prequal(PrequalSettings::default(), 100);
+    let settings = PrequalSettings {
+        probes_per_query: 3.0,
+        ..PrequalSettings::default()
+    };
+    let (mut policy, mut rng) = prequal(settings, 100);
     let mut uses = 0;
     for _ in 0..200 {
         probe(&mut policy, 0.0, &[(1, 1), (1, 1), (1, 1), (1, 1), (1, 1)]);
