@@ -1,13 +1,14 @@
 //! Results as pictures: SVG documents that can be read on a light and on a dark page.
 //!
 //! ```
-//! use sim::chart::{DotRow, dots};
+//! use sim::chart::{Dot, DotRow, dots};
 //!
+//! let dot = |policy, value| Dot { policy, value, fails: false };
 //! let row = DotRow {
 //!     label: "antagonists",
-//!     values: vec![("oracle", 1.0), ("alba", 1.2), ("prequal", 1.9), ("round_robin", 6.0)],
+//!     dots: vec![dot("oracle", 1.0), dot("alba", 1.2), dot("prequal", 1.9), dot("random", 6.0)],
 //! };
-//! let svg = dots("p99 at 100 servers", "times the oracle's p99", &[row]);
+//! let svg = dots("p99 at 100 servers", "less is better", "times the oracle's p99", &[row]);
 //! assert!(svg.contains("prequal 1.90"));
 //! ```
 
@@ -19,7 +20,7 @@ mod results;
 use std::fmt::Write;
 
 pub use axis::Axis;
-pub use dots::{DotRow, dots};
+pub use dots::{Dot, DotRow, dots};
 pub use lines::{Line, lines};
 pub use results::{Chart, Point, charts};
 
@@ -34,7 +35,8 @@ const STYLE: &str = "\
 text{font:13px system-ui,sans-serif;fill:#1f2328}.head{font-size:16px;font-weight:600}\
 .note{fill:#59636e}.end{text-anchor:end}.middle{text-anchor:middle}\
 .grid{stroke:#d5dae0;stroke-width:1}.dot{fill:#9aa5b1;fill-opacity:.75}.best{fill:#1f2328}\
-.ours{fill:#0f7b6c}.limit{fill:#59636e}\
+.ours{fill:#0f7b6c}.limit{fill:#59636e}.fails{fill:none;stroke:#9aa5b1;stroke-width:1.5}\
+.ours.fails{stroke:#0f7b6c}\
 polyline{fill:none;stroke-width:1.5;stroke-linejoin:round}\
 polyline.ours{fill:none;stroke:#0f7b6c;stroke-width:3}\
 polyline.limit{fill:none;stroke:#59636e;stroke-dasharray:4 3}\
@@ -43,6 +45,7 @@ text.ours{font-weight:600}\
 .c5{stroke:#7f6fb0}.c6{stroke:#c0392b}.c7{stroke:#5f7a1f}.c8{stroke:#8c564b}.c9{stroke:#17838f}polyline.thin{stroke-width:1}\
 @media (prefers-color-scheme:dark){text{fill:#e6edf3}.note{fill:#9198a1}.grid{stroke:#3a424c}\
 .dot{fill:#6b7683}.best{fill:#e6edf3}.ours{fill:#2fbfa7}.limit{fill:#9198a1}\
+.fails{fill:none;stroke:#6b7683}.ours.fails{stroke:#2fbfa7}\
 polyline.ours{stroke:#2fbfa7}polyline.limit{stroke:#9198a1}\
 .c0{stroke:#e69f00}.c1{stroke:#56b4e9}.c2{stroke:#cc79a7}.c3{stroke:#8ecbff}.c4{stroke:#d5c054}\
 .c5{stroke:#b3a5e0}.c6{stroke:#f0796a}.c7{stroke:#a9c95a}.c8{stroke:#c99a8e}.c9{stroke:#5fd0dc}}";

@@ -8,9 +8,19 @@ use super::{LIMIT, OURS, grid_line, open, short, text, write};
 pub struct DotRow<'a> {
     /// Its name.
     pub label: &'a str,
-    /// Policies with their values, above 0. The policy `oracle` is left out: it is what others are measured
-    /// by.
-    pub values: Vec<(&'a str, f64)>,
+    /// One mark per policy. The policy `oracle` is left out: it is what others are measured by.
+    pub dots: Vec<Dot<'a>>,
+}
+
+/// One policy's mark.
+#[derive(Debug, Clone, Copy)]
+pub struct Dot<'a> {
+    /// Its policy.
+    pub policy: &'a str,
+    /// Where it is; nothing is drawn unless it is above 0.
+    pub value: f64,
+    /// It fails so many requests that its value says little: drawn hollow, and never the best.
+    pub fails: bool,
 }
 
 const LABELS: f64 = 210.0;
@@ -24,25 +34,19 @@ const MOST: f64 = 20.0;
 
 /// A chart of factors on a logarithmic axis that `axis` names; less is better. `alba` and the best of the
 /// others are named with their values at the right, all others are grey and tell their names when they are
-/// pointed at.
-pub fn dots(title: &str, axis: &str, rows: &[DotRow<'_>]) -> String {
+/// pointed at. `note` says what hollow dots are.
+pub fn dots(title: &str, note: &str, axis: &str, rows: &[DotRow<'_>]) -> String {
     let width = 16.0 + LABELS + PLOT + VALUES;
     let height = TOP + rows.len() as f64 * PITCH + 46.0;
     let (left, right) = (16.0 + LABELS, 16.0 + LABELS + PLOT);
     let values = rows
         .iter()
-        .flat_map(|row| &row.values)
-        .map(|(_, value)| value.min(MOST));
+        .flat_map(|row| &row.dots)
+        .map(|dot| dot.value.min(MOST));
     let scale = Scale::over(true, values.chain([1.0]), left, right);
 
     let mut out = String::new();
-    open(
-        &mut out,
-        width,
-        height,
-        title,
-        "less is better; logarithmic",
-    );
+    open(&mut out, width, height, title, note);
     text(&mut out, "ours", right + 16.0, TOP - 12.0, OURS);
     text(
         &mut out,
@@ -81,38 +85,48 @@ pub fn dots(title: &str, axis: &str, rows: &[DotRow<'_>]) -> String {
 
 fn draw_row(out: &mut String, row: &DotRow<'_>, scale: &Scale, y: f64, right: f64) {
     text(out, "", 16.0, y + 4.5, row.label);
-    let others = row
-        .values
-        .iter()
-        .filter(|(policy, value)| ![OURS, LIMIT].contains(policy) && value.is_finite());
-    let best = others.clone().min_by(|a, b| a.1.total_cmp(&b.1));
-    for (policy, value) in others {
-        dot(out, "dot", scale.at(*value), y, 4.0, policy, *value);
-    }
-    if let Some((policy, value)) = best {
-        dot(out, "best", scale.at(*value), y, 4.0, policy, *value);
-        text(
+    let drawn = || row.dots.iter().filter(|dot| dot.value > 0.0);
+    let others = || drawn().filter(|dot| ![OURS, LIMIT].contains(&dot.policy));
+    let best = others()
+        .filter(|dot| !dot.fails)
+        .min_by(|a, b| a.value.total_cmp(&b.value));
+    for dot in others() {
+        draw_dot(
             out,
-            "note",
-            right + 80.0,
-            y + 4.5,
-            &format!("{policy} {value:.2}"),
+            if dot.fails { "fails" } else { "dot" },
+            4.0,
+            dot,
+            scale,
+            y,
         );
     }
+    if let Some(dot) = best {
+        draw_dot(out, "best", 4.0, dot, scale, y);
+        let label = format!("{} {:.2}", dot.policy, dot.value);
+        text(out, "note", right + 80.0, y + 4.5, &label);
+    }
     // Last, so that nothing hides it.
-    if let Some((policy, value)) = row.values.iter().find(|(policy, _)| *policy == OURS) {
-        dot(out, "ours", scale.at(*value), y, 5.5, policy, *value);
-        text(out, "ours", right + 16.0, y + 4.5, &format!("{value:.2}"));
+    if let Some(dot) = drawn().find(|dot| dot.policy == OURS) {
+        let class = if dot.fails { "ours fails" } else { "ours" };
+        draw_dot(out, class, 5.5, dot, scale, y);
+        text(
+            out,
+            "ours",
+            right + 16.0,
+            y + 4.5,
+            &format!("{:.2}", dot.value),
+        );
     }
 }
 
-fn dot(out: &mut String, class: &str, x: f64, y: f64, radius: f64, policy: &str, value: f64) {
+fn draw_dot(out: &mut String, class: &str, radius: f64, dot: &Dot<'_>, scale: &Scale, y: f64) {
+    let (policy, x) = (super::escaped(dot.policy), scale.at(dot.value));
     write(
         out,
         format_args!(
             "<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius}\">\
-             <title>{} {value:.2}</title></circle>\n",
-            super::escaped(policy)
+             <title>{policy} {:.2}</title></circle>\n",
+            dot.value
         ),
     );
 }
@@ -122,25 +136,41 @@ mod tests {
     use super::super::attribute;
     use super::*;
 
-    fn rows() -> Vec<DotRow<'static>> {
-        let row = |label, values| DotRow { label, values };
-        vec![
+    fn row(label: &'static str, values: &[(&'static str, f64)]) -> DotRow<'static> {
+        let dots = values.iter().map(|&(policy, value)| Dot {
+            policy,
+            value,
+            fails: policy == "lossy",
+        });
+        DotRow {
+            label,
+            dots: dots.collect(),
+        }
+    }
+
+    fn chart() -> String {
+        let rows = [
             row(
                 "hang",
-                vec![
+                &[
                     ("oracle", 1.0),
                     ("alba", 2.0),
                     ("p2c", 4.0),
                     ("random", 900.0),
                 ],
             ),
-            row("light <load>", vec![("alba", 1.0), ("lsq", 1.0)]),
-        ]
+            row(
+                "sinkhole",
+                &[("alba", 1.5), ("lossy", 1.1), ("c3", 0.0), ("wrr", 3.0)],
+            ),
+            row("light <load>", &[("alba", 1.0), ("lsq", 1.0)]),
+        ];
+        dots("p99", "hollow ones fail", "times the oracle's", &rows)
     }
 
     #[test]
     fn dots_are_to_scale_and_the_oracle_is_the_scale_itself() {
-        let svg = dots("p99", "times the oracle's", &rows());
+        let svg = chart();
         let circles: Vec<&str> = svg.split("<circle").skip(1).collect();
         let place = |name: &str| {
             let circle = circles
@@ -160,8 +190,16 @@ mod tests {
 
     #[test]
     fn the_best_of_the_others_is_named() {
-        let svg = dots("p99", "times the oracle's", &rows());
+        let svg = chart();
         assert!(svg.contains(">p2c 4.00</text>") && svg.contains(">2.00</text>"));
         assert!(svg.contains("light &lt;load>"), "labels are escaped");
+    }
+
+    #[test]
+    fn what_fails_is_hollow_and_never_the_best() {
+        let svg = chart();
+        assert!(svg.contains(">wrr 3.00</text>"));
+        assert_eq!(svg.matches("class=\"fails\"").count(), 1);
+        assert!(!svg.contains("<title>c3"), "it answered nothing");
     }
 }
