@@ -27,6 +27,7 @@
 //! balancer calls [`Balancer::handle_timeout`] when [`Balancer::poll_timeout`] says so, and
 //! [`Balancer::set_health`] with what its active checks found.
 
+mod admission;
 mod balancer;
 mod completion;
 mod endpoint;
@@ -45,6 +46,7 @@ mod sums;
 mod time;
 mod wheel;
 
+pub use admission::{Admission, AdmissionSettings, Decision, Finished, TenantId, Ticket};
 pub use balancer::Balancer;
 pub use completion::{Completion, Outcome};
 pub use endpoint::{Endpoint, EndpointId, EndpointView, Locality};

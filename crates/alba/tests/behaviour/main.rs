@@ -8,5 +8,6 @@ mod rates;
 mod reload;
 mod selection;
 mod subset;
+mod tenants;
 mod threads;
 mod world;
