@@ -154,6 +154,24 @@ async fn a_draining_endpoint_gets_no_more() {
 }
 
 #[tokio::test]
+async fn reports_are_read_from_trailers() {
+    let upstream = WireUpstream::answering(
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\
+         endpoint-load-metrics: JSON {\"rps_fractional\": 5}\r\n\r\n",
+    )
+    .await;
+    let (dalbi, _folder) = Site::to(&[upstream.address()])
+        .balancing("algorithm: Alba")
+        .serve(&[]);
+    send(&dalbi, 10, &[]).await;
+    let read = "dalbi_load_reports_total{result=\"read\"}";
+    support::until("all of them are read", async || {
+        metric(&dalbi, read).await == 10.0
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_report_that_cannot_be_read_harms_nothing() {
     let liar = reporting("TEXT cpu_utilization=lots").await;
     let (dalbi, _folder) = Site::to(&[liar.address()])
@@ -196,6 +214,22 @@ async fn endpoints_are_asked_for_their_load() {
         .map(|endpoint| endpoint["requests"].as_u64().unwrap())
         .sum();
     assert_eq!(counted, by_users as u64);
+}
+
+#[tokio::test]
+async fn endpoints_are_asked_over_http2_too() {
+    let servers = servers();
+    let (dalbi, _folder) = Site::to(&addresses(&servers))
+        .protocol("HTTP2")
+        .balancing(
+            "algorithm: Alba, alba: {freshness: 1ms, probes: {path: /dalbi/load, perRequest: 1}}",
+        )
+        .serve(&["--workers", "1"]);
+    support::until("a probe is answered", async || {
+        send(&dalbi, 1, &[]).await;
+        metric(&dalbi, "dalbi_load_probes_total{result=\"answered\"}").await > 0.0
+    })
+    .await;
 }
 
 #[tokio::test]
