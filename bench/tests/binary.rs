@@ -119,3 +119,48 @@ fn side_by_side_run_measures_the_floor_and_leaves_nothing_behind() {
     }
     assert!(!scratch.exists(), "{} is still there", scratch.display());
 }
+
+#[test]
+fn balancing_run_measures_every_policy_beside_what_is_predicted() {
+    let dalbi = PathBuf::from(BENCH).with_file_name("dalbi");
+    if !dalbi.is_file() || std::thread::available_parallelism().is_ok_and(|cores| cores.get() < 2) {
+        eprintln!("SKIPPED (loud): the balancing run needs two cores and `cargo build -p dalbi`");
+        return;
+    }
+    let [json, svg] = ["balancing.json", "balancing.svg"]
+        .map(|name| PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name));
+    let output = Command::new(BENCH)
+        .args(["balancing", "--quick", "--seconds=1", "--load=0.2"])
+        .args(["--only=dalbi,haproxy", "--workloads=mixed-speed"])
+        .args(["--haproxy=/nonexistent/haproxy", "--json"])
+        .arg(&json)
+        .arg("--svg")
+        .arg(&svg)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(
+        said.contains("BROKEN: haproxy leastconn under mixed-speed"),
+        "{said}"
+    );
+    let text = std::fs::read_to_string(&json).unwrap();
+    let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let results = document["results"].as_array().unwrap();
+    let policies: Vec<_> = results.iter().map(|row| &row["policy"]).collect();
+    assert_eq!(policies, ["alba", "LEAST_REQUEST", "ROUND_ROBIN"]);
+    for row in results {
+        assert_eq!(
+            (&row["scenario"], &row["proxy"]),
+            (&"mixed-speed".into(), &"dalbi".into())
+        );
+        for figure in ["rps", "p50_ms", "p99_ms", "p999_ms", "simulated_p99_ms"] {
+            assert!(row[figure].as_f64().unwrap() > 0.0, "{figure} in {text}");
+        }
+    }
+    assert!(
+        std::fs::read_to_string(&svg)
+            .unwrap()
+            .contains("dalbi alba")
+    );
+}
