@@ -32,6 +32,7 @@ mod balancer;
 mod completion;
 mod endpoint;
 mod ewma;
+mod forecast;
 mod outlier;
 mod pick;
 mod policy;
@@ -50,6 +51,7 @@ pub use admission::{Admission, AdmissionSettings, Decision, Finished, TenantId, 
 pub use balancer::Balancer;
 pub use completion::{Completion, Outcome};
 pub use endpoint::{Endpoint, EndpointId, EndpointView, Locality};
+pub use forecast::{Forecast, Prediction};
 pub use pick::{Pick, PickRequest, Probe};
 pub use report::{LoadReport, Observation};
 pub use rng::Rng;
