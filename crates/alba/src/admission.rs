@@ -19,6 +19,9 @@ use self::fair_queue::{FairQueue, Waiting};
 use self::limit::{Answer, Limit, OPEN};
 use crate::{Outcome, Time};
 
+/// Names of tenants may come from clients: not each of any number may fill a queue.
+const MAX_FULL_QUEUES: usize = 64;
+
 /// Whose request it is; how a request is assigned to a tenant is the caller's affair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TenantId(pub u64);
@@ -35,7 +38,8 @@ pub struct AdmissionSettings {
     pub deadline_share: f64,
     /// Longest wait here. What waited longer is dropped: its user has gone, or will wait in vain.
     pub max_wait: Duration,
-    /// Most requests of one tenant that wait; what comes then is refused.
+    /// Most requests of one tenant that wait; what comes then is refused. All tenants together may have 64
+    /// times as many.
     pub max_waiting: u32,
 }
 
@@ -160,7 +164,8 @@ impl Admission {
                 allowed_s: self.allowed_s(deadline, now),
             });
         }
-        if state.queue.waiting(tenant) >= self.settings.max_waiting as usize {
+        let most = self.settings.max_waiting as usize;
+        if state.queue.waiting(tenant) >= most || state.queue.len() >= most * MAX_FULL_QUEUES {
             return Decision::Refuse;
         }
         state.last_number += 1;
@@ -185,6 +190,10 @@ impl Admission {
     pub fn complete(&self, ticket: Ticket, finished: Finished, now: Time) {
         let in_flight = self.in_flight.fetch_sub(1, Ordering::Relaxed);
         let open = self.limit.load(Ordering::Relaxed) == OPEN;
+        let counts = matches!(finished.outcome, Outcome::Success | Outcome::Timeout);
+        if open && !(counts && ticket.allowed_s.is_finite()) {
+            return;
+        }
         let mut state = match self.state.try_lock() {
             Ok(state) => state,
             // Without overload one sample more or less says nothing.
@@ -202,7 +211,6 @@ impl Admission {
                 .queue
                 .correct(ticket.tenant, (cost_s - ticket.cost_s) / weight);
         }
-        let counts = matches!(finished.outcome, Outcome::Success | Outcome::Timeout);
         if !counts {
             // Failing at once says nothing about load, and being cancelled only that someone left.
             return;

@@ -23,6 +23,9 @@
 //! assert_eq!(balancer.endpoints(answered).map(|endpoint| endpoint.successes).sum::<u64>(), 1);
 //! ```
 //!
+//! Around the pick: [`Admission`] delays or refuses requests of tenants while there is too much to do, and
+//! [`Forecast`] says how many are likely to come.
+//!
 //! What it refuses to do: open connections, send probes, look up names, keep timers. Whoever owns the
 //! balancer calls [`Balancer::handle_timeout`] when [`Balancer::poll_timeout`] says so, and
 //! [`Balancer::set_health`] with what its active checks found.

@@ -76,7 +76,8 @@ pub enum Policy {
     /// Consistent hashing on a ring (Ketama), as Envoy's `RING_HASH`. Picks need
     /// [`PickRequest::hash`](crate::PickRequest::hash); without one they are random.
     RingHash {
-        /// Places on the ring, at least; Istio's `minimumRingSize` is 1024.
+        /// Places on the ring, at least: 1 to 8,388,608 (Envoy's largest; more is taken as that). Istio's
+        /// `minimumRingSize` is 1024. More places make shares more even and picks slower.
         minimum_ring_size: u32,
         /// Bounded load.
         bound: LoadBound,
@@ -84,7 +85,8 @@ pub enum Policy {
     /// Consistent hashing by look-up table (Eisenbud and others 2016), as Envoy's `MAGLEV`. Picks need
     /// [`PickRequest::hash`](crate::PickRequest::hash); without one they are random.
     Maglev {
-        /// Entries of the table, a prime; Istio's `tableSize` is 65,537.
+        /// Entries of the table, a prime up to 5,000,011 (Envoy's largest; others are taken as the next
+        /// prime). Istio's `tableSize` is 65,537, good for some 650 endpoints.
         table_size: u32,
         /// Bounded load.
         bound: LoadBound,
@@ -95,7 +97,8 @@ pub enum Policy {
 /// 2018, "Consistent hashing with bounded loads"; Envoy's `hash_balance_factor`).
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct LoadBound(
-    /// Times the mean in-flight count, above 1; `None` sets no bound (as in Envoy and Istio).
+    /// Times the mean in-flight count, at least 1 (less is taken as 1); `None` sets no bound (as in Envoy
+    /// and Istio).
     pub Option<f64>,
 );
 
@@ -107,7 +110,7 @@ pub struct LoadBound(
 pub struct SlowStart {
     /// From coming in to full weight.
     pub duration: Duration,
-    /// 1 is linear; above it traffic comes faster at first. At least 1.
+    /// 1 is linear; above it traffic comes faster at first. At least 1 (less is taken as 1).
     pub aggression: f64,
     /// Share of its weight that an endpoint has at once; 0 to 100.
     pub minimum_percent: f64,
@@ -122,7 +125,7 @@ pub struct SlowStart {
 /// fails is replaced by the next.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Subset {
-    /// Endpoints in use, at least 1; a list that is not longer is used whole.
+    /// Endpoints in use, at least 1 (0 is taken as 1); a list that is not longer is used whole.
     pub size: u32,
     /// The dispatcher's identity: others should choose other parts.
     pub key: u64,

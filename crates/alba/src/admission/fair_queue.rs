@@ -65,6 +65,7 @@ impl FairQueue {
     }
 
     pub(super) fn push(&mut self, tenant: TenantId, waiting: Waiting) {
+        self.forget_idle();
         let line = self.tenants.entry(tenant).or_default();
         if line.waiting.is_empty() {
             line.backlogged_since = waiting.since;
@@ -142,6 +143,122 @@ impl FairQueue {
             let virtual_time = self.virtual_time;
             self.tenants
                 .retain(|_, line| !line.waiting.is_empty() || line.end > virtual_time);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn waiting(number: u64) -> Waiting {
+        Waiting {
+            number,
+            class: 0,
+            since: Time::ZERO,
+            expires: Time::from_nanos(1),
+            deadline: None,
+        }
+    }
+
+    fn pop(queue: &mut FairQueue, lengths: &[f64]) -> Option<usize> {
+        let length = |tenant: TenantId, _| lengths[tenant.0 as usize];
+        let popped = queue.pop(Time::ZERO, Duration::MAX, length);
+        popped.map(|(tenant, _)| tenant.0 as usize)
+    }
+
+    #[test]
+    fn who_was_away_has_saved_nothing_up() {
+        let mut queue = FairQueue::default();
+        for number in 0..100 {
+            queue.push(TenantId(0), waiting(number));
+        }
+        (0..50).for_each(|_| assert_eq!(pop(&mut queue, &[1.0, 1.0]), Some(0)));
+        for number in 100..200 {
+            queue.push(TenantId(1), waiting(number));
+        }
+        let turns: Vec<_> = (0..20).map(|_| pop(&mut queue, &[1.0, 1.0])).collect();
+        let of_new = turns.iter().filter(|turn| **turn == Some(1)).count();
+        assert!((9..=11).contains(&of_new), "{turns:?}");
+    }
+
+    #[test]
+    fn a_request_that_was_longer_is_made_up_for() {
+        let mut queue = FairQueue::default();
+        for number in 0..40 {
+            queue.push(TenantId(number % 2), waiting(number));
+        }
+        let mut turns = [0; 2];
+        for _ in 0..20 {
+            let tenant = pop(&mut queue, &[1.0, 1.0]).expect("both wait");
+            turns[tenant] += 1;
+            if tenant == 0 {
+                queue.correct(TenantId(0), 2.0);
+            }
+        }
+        assert_eq!(turns, [5, 15]);
+    }
+
+    #[test]
+    fn names_of_tenants_are_not_kept_for_ever() {
+        let mut queue = FairQueue::default();
+        for tenant in 0..10_000 {
+            queue.push(TenantId(tenant), waiting(tenant));
+            let popped = queue.pop(Time::ZERO, Duration::MAX, |_, _| 0.0);
+            assert!(popped.is_some());
+        }
+        assert!(queue.tenants.len() <= MAX_IDLE_TENANTS + 1);
+    }
+
+    proptest! {
+        /// Goyal and others, theorem 1: while two have something waiting, what they got per weight differs
+        /// by no more than their longest requests. And nobody waits in vain.
+        #[test]
+        fn backlogged_tenants_stay_together(
+            lengths in prop::collection::vec(0.1_f64..10.0, 2..6),
+            steps in prop::collection::vec((0_usize..8, 0_usize..6), 1..400),
+        ) {
+            let mut queue = FairQueue::default();
+            let mut number = 0;
+            // Of each pair: what they got since both have been waiting.
+            let tenants = lengths.len();
+            let mut since = vec![vec![[0.0_f64; 2]; tenants]; tenants];
+            for (what, tenant) in steps {
+                if what < 4 {
+                    number += 1;
+                    queue.push(TenantId((tenant % tenants) as u64), waiting(number));
+                } else {
+                    let before = queue.len();
+                    let popped = pop(&mut queue, &lengths);
+                    prop_assert_eq!(popped.is_some(), before > 0);
+                    if let Some(popped) = popped {
+                        for (other, got) in since[popped].iter_mut().enumerate() {
+                            if other != popped {
+                                got[0] += lengths[popped];
+                            }
+                        }
+                        for (other, got) in since.iter_mut().enumerate() {
+                            if other != popped {
+                                got[popped][1] += lengths[popped];
+                            }
+                        }
+                    }
+                }
+                for a in 0..tenants {
+                    for b in 0..tenants {
+                        let both = [a, b].map(|it| queue.waiting(TenantId(it as u64)) > 0);
+                        if both != [true, true] {
+                            since[a][b] = [0.0; 2];
+                            continue;
+                        }
+                        let [got_a, got_b] = since[a][b];
+                        let most = lengths[a] + lengths[b];
+                        prop_assert!((got_a - got_b).abs() <= most + 1e-9, "{a} {b}: {got_a} {got_b}");
+                    }
+                }
+            }
         }
     }
 }

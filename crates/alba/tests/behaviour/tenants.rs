@@ -575,3 +575,44 @@ fn failing_at_once_and_leaving_are_no_overload() {
     }
     assert_eq!((admission.limit(), admission.in_flight()), (None, 0));
 }
+
+#[test]
+fn counts_add_up_under_contention() {
+    let (admission, now) = limited(AdmissionSettings::default());
+    let answered = std::sync::atomic::AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for worker in 0..4 {
+            let (admission, answered) = (&admission, &answered);
+            scope.spawn(move || {
+                let mut rng = Rng::seeded(worker);
+                let mut now = now;
+                let mut held = Vec::new();
+                for _ in 0..5_000 {
+                    now = now + Duration::from_micros(200);
+                    let deadline = Some(now + Duration::from_millis(u64::from(rng.below(50))));
+                    let tenant = TenantId(u64::from(rng.below(3)));
+                    if let Decision::Admit(ticket) = admission.arrive(tenant, 0, deadline, now) {
+                        held.push(ticket);
+                    }
+                    if rng.below(2) == 0
+                        && let Some(ticket) = held.pop()
+                    {
+                        let latency = Duration::from_micros(u64::from(rng.below(20_000)));
+                        let done = Finished { latency, ..slow() };
+                        admission.complete(ticket, done, now);
+                        answered.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    }
+                    held.extend(admission.next(now));
+                    admission.handle_timeout(now);
+                }
+                for ticket in held {
+                    admission.complete(ticket, cancelled(), now);
+                }
+            });
+        }
+    });
+    assert!(answered.into_inner() > 1_000);
+    assert_eq!(admission.in_flight(), 0);
+    admission.handle_timeout(now + Duration::from_secs(3_600));
+    assert_eq!((admission.waiting(), admission.poll_timeout()), (0, None));
+}
