@@ -1,5 +1,5 @@
 //! Nanoseconds per pick and completion, and what packing the pool takes, for every policy, small and large,
-//! equal and unequal weights: `cargo bench -p alba`. The best of a few rounds is printed, because noise only
+//! equal and unequal weights; then admission without overload: `cargo bench -p alba`. The best of a few rounds is printed, because noise only
 //! ever adds. `cargo bench -p alba -- count ENDPOINTS PICKS` only makes so many picks of the learned policy, for
 //! `cargo xtask instructions` to count what they take.
 
@@ -13,8 +13,9 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use alba::{
-    Alba, Balancer, Completion, Endpoint, EndpointId, LoadBound, LoadReport, Outcome,
-    OutlierDetection, Pick, PickRequest, Policy, Rng, Settings, Time,
+    Admission, AdmissionSettings, Alba, Balancer, Completion, Decision, Endpoint, EndpointId,
+    Finished, LoadBound, LoadReport, Outcome, OutlierDetection, Pick, PickRequest, Policy, Rng,
+    Settings, TenantId, Time,
 };
 
 const ROUNDS: u32 = 7;
@@ -77,6 +78,37 @@ fn main() {
             }
         }
     }
+    for (name, deadline) in [
+        ("admission", None),
+        ("with deadline", Some(Duration::from_secs(1))),
+    ] {
+        println!("{name:14} {:>30.1} ns", measure_admission(deadline));
+    }
+}
+
+/// A request that comes and ends while there is no overload.
+fn measure_admission(deadline: Option<Duration>) -> f64 {
+    let admission = Admission::new(AdmissionSettings::default());
+    let mut now = Time::ZERO;
+    let mut best = Duration::MAX;
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        for step in 0..PICKS {
+            now = now + Duration::from_micros(20);
+            let deadline = deadline.map(|deadline| now + deadline);
+            let decision = admission.arrive(TenantId(1), (step % 4) as u32, deadline, now);
+            if let Decision::Admit(ticket) = black_box(decision) {
+                let finished = Finished {
+                    outcome: Outcome::Success,
+                    latency: Duration::from_micros(100),
+                    cost: None,
+                };
+                admission.complete(ticket, finished, now);
+            }
+        }
+        best = best.min(start.elapsed());
+    }
+    best.as_nanos() as f64 / PICKS as f64
 }
 
 /// The hot path as in the proxy: eight attempts in flight, answered in order, 20 µs of virtual time apart.
