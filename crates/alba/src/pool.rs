@@ -36,6 +36,8 @@ pub(crate) struct Pool {
     /// Positions in the balancer's list that are picked among, in order: the available ones, or all in
     /// panic; of these the dispatcher's subset.
     candidates: Box<[u32]>,
+    /// A bit for each position of the list: whether it is a candidate.
+    members: Box<[u64]>,
     /// The candidates' weights.
     wheel: Wheel,
     total_weight: u64,
@@ -72,6 +74,10 @@ impl Pool {
         if let Some(ranking) = ranking {
             ranking.choose(&mut candidates);
         }
+        let mut members = vec![0_u64; slots.len().div_ceil(64)];
+        for &position in &candidates {
+            members[position as usize / 64] |= 1 << (position % 64);
+        }
         let weights = candidates
             .iter()
             .map(|&position| slots[position as usize].weight);
@@ -84,6 +90,7 @@ impl Pool {
         Self {
             epoch,
             candidates: candidates.into(),
+            members: members.into(),
             wheel,
             total_weight,
             table,
@@ -106,7 +113,8 @@ impl Pool {
 
     /// Whether the endpoint at `position` of the balancer's list is picked among.
     pub(crate) fn has(&self, position: u32) -> bool {
-        self.candidates.binary_search(&position).is_ok()
+        let word = self.members.get(position as usize / 64);
+        word.is_some_and(|word| word >> (position % 64) & 1 == 1)
     }
 
     /// The position in the balancer's list of the `candidate`-th candidate.

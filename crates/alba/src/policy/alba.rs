@@ -136,10 +136,8 @@ fn gather<'a>(
     }
     if !alba.without.ring {
         for entry in ring.entries(now) {
-            let known = context.slots.get(entry.position as usize);
-            let usable = entry.age < alba.fresh
-                && known.is_some_and(|slot| pool.is_panicking() || slot.state.is_available());
-            if usable {
+            // The pool also knows what is in the dispatcher's subset.
+            if entry.age < alba.fresh && pool.has(entry.position) {
                 consider(entry.position, Some(entry));
             }
         }

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use alba::{Balancer, Endpoint, EndpointId, Locality, Outcome, Policy, Settings, Subset, Time};
+use alba::{
+    Alba, Balancer, Endpoint, EndpointId, LoadReport, Locality, Outcome, Policy, Settings, Subset,
+    Time,
+};
 use proptest::prelude::*;
 
 use crate::world::{World, endpoints, policies};
@@ -121,6 +124,38 @@ fn one_that_fails_is_replaced_and_comes_back() {
     assert_eq!(before.difference(&without).collect::<Vec<_>>(), [&gone]);
     world.set_health(gone as u32, true);
     assert_eq!(used(&world.balancer), before);
+}
+
+#[test]
+fn one_that_was_replaced_is_not_picked_for_its_fresh_report() {
+    let mut world = World::new(Policy::Alba(Alba::default()), &[1; 60], 3);
+    let mut settings = world.balancer.settings().clone();
+    settings.subset = Some(Subset { size: 20, key: 3 });
+    world.balancer = world
+        .balancer
+        .apply(settings, &endpoints(&[1; 60]), world.now);
+    let before = used(&world.balancer);
+    let gone = *before.first().unwrap() as u32;
+    world.set_health(gone, false);
+    let without = used(&world.balancer);
+    let stand_in = *without.difference(&before).next().unwrap();
+    let idle = LoadReport {
+        in_flight: Some(0),
+        ..LoadReport::default()
+    };
+    world
+        .balancer
+        .observe(EndpointId(stand_in), &idle, world.now);
+    let picked = |world: &mut World| {
+        let picks: Vec<_> = (0..200).map(|_| world.pick()).collect();
+        picks.iter().any(|pick| pick.id().0 == stand_in)
+    };
+    assert!(picked(&mut world), "it is used while it stands in");
+    world.set_health(gone, true);
+    world
+        .balancer
+        .observe(EndpointId(stand_in), &idle, world.now);
+    assert!(!picked(&mut world));
 }
 
 #[test]
