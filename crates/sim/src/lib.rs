@@ -24,6 +24,7 @@ pub mod policies;
 pub mod policy;
 mod runner;
 pub mod scenario;
+pub mod scoreboard;
 mod world;
 
 pub use figures::{Figures, jain};

@@ -1,12 +1,14 @@
 //! `dalbi sim`
 
+mod scoreboard;
+
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 use ::sim::policies::{self, Factory};
 use ::sim::scenario::{self, Scenario, Size};
 use anyhow::{Context, anyhow};
-use clap::Args;
+use clap::{Args, Subcommand};
 
 use crate::cli::{UsageError, Verdict};
 use crate::simulate::{Runs, table, write_json};
@@ -18,13 +20,16 @@ Examples:
   dalbi sim --scenario ramp/1.27 --size 100x100,10x3 --seeds 5 --json results.json
   dalbi sim --scenario all --policy alba --without toll
   dalbi sim --file mine.toml --policy p2c,alba
+  dalbi sim scoreboard --quick --out /tmp/scoreboard
 
 A seed gives every policy the same requests. Seeds below 1000 are for tuning; what is reported uses others.";
 
 /// `dalbi sim`
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Scenarios: a name, `name/variant`, or `all`
     #[arg(long, value_name = "NAME,…", value_delimiter = ',', required_unless_present_any = ["file", "list"])]
     scenario: Vec<String>,
@@ -67,8 +72,17 @@ pub(crate) struct Arguments {
     json: Option<PathBuf>,
 }
 
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run every scenario under every policy, and judge alba by the goals
+    Scoreboard(scoreboard::Arguments),
+}
+
 /// Runs what is asked for.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
+    if let Some(Command::Scoreboard(arguments)) = &arguments.command {
+        return scoreboard::run(arguments);
+    }
     if arguments.list {
         list()?;
         return Ok(Verdict::Good);
@@ -140,8 +154,8 @@ fn no_policy(name: &str) -> UsageError {
 
 fn no_part(names: &str) -> UsageError {
     UsageError(anyhow!(
-        "`{names}` is not a list of parts: write some of ring, trust, speed, silence, success, toll, \
-         locality, probes, reports, shared"
+        "`{names}` is not a list of parts: write some of {}",
+        policies::PARTS.join(", ")
     ))
 }
 

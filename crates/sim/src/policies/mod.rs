@@ -154,6 +154,12 @@ pub fn learned(name: &str, without: Parts) -> Factory {
     Factory::balancer(name, Settings::new(alba::Policy::Alba(learned), None))
 }
 
+/// What can be switched off of `alba`.
+pub const PARTS: &[&str] = &[
+    "ring", "trust", "speed", "silence", "success", "toll", "locality", "probes", "reports",
+    "shared",
+];
+
 /// Parts by their names, between `-` or `,`; `None` if one has no such name.
 pub fn parts(names: &str) -> Option<Parts> {
     let mut parts = Parts::default();
