@@ -1,5 +1,6 @@
 //! The world: dispatchers that pick, servers that work, and what happens between them, event by event.
 
+mod admission;
 mod agenda;
 mod arrivals;
 mod changes;
@@ -59,6 +60,10 @@ pub(crate) struct World<'a> {
     reports: Rng,
     jitter: Rng,
     recorder: Recorder,
+    /// By dispatcher; none without admission.
+    gates: Vec<admission::Gate>,
+    /// By slot of the request.
+    passes: Vec<Option<admission::Pass>>,
 }
 
 struct Dispatcher {
@@ -122,6 +127,12 @@ impl<'a> World<'a> {
                 }
             })
             .collect();
+        let gates = match factory.admission() && !scenario.tenant.is_empty() {
+            true => (0..size.dispatchers)
+                .map(|_| admission::Gate::new(scenario))
+                .collect(),
+            false => Vec::new(),
+        };
         let mut world = Self {
             scenario,
             full_information: factory.full_information(),
@@ -146,6 +157,8 @@ impl<'a> World<'a> {
             reports: draws::stream(seed, Stream::Reports, 0),
             jitter: draws::stream(seed, Stream::Delays, 0),
             recorder: Recorder::new(scenario.tenant.len()),
+            gates,
+            passes: Vec::new(),
         };
         world.plan(size);
         world
@@ -205,6 +218,7 @@ impl<'a> World<'a> {
             } => self.trouble(server, group, begins),
             Event::Antagonist { server } => self.antagonist(server),
             Event::Change { change, batch } => self.change(change, batch),
+            Event::Gate { dispatcher } => self.gate(dispatcher),
             Event::Leave { server } => self.servers[server as usize].left = true,
             Event::Discover { dispatcher } => self.discover(dispatcher),
             Event::Sample => self.sample(),
@@ -232,7 +246,7 @@ impl<'a> World<'a> {
             let flight = self.flights.of(ticket);
             self.recorder.came(flight.tenant, flight.work_s);
         }
-        self.attempt(ticket);
+        self.admit(ticket);
     }
 
     /// Picks a server for a request and sends it there.
@@ -254,6 +268,7 @@ impl<'a> World<'a> {
         };
         let picked = dispatcher.policy.pick(time, &request, &mut dispatcher.rng);
         let Some(chosen) = picked else {
+            flight.outcome = Outcome::GatewayError;
             self.end(ticket);
             return;
         };
@@ -421,7 +436,10 @@ impl<'a> World<'a> {
 
     /// Forgets a request that no server holds.
     fn end(&mut self, ticket: Ticket) {
-        self.open -= u64::from(self.flights.of(ticket).measured);
+        let flight = self.flights.of(ticket);
+        self.open -= u64::from(flight.measured);
+        let outcome = flight.outcome;
+        self.release(ticket, outcome);
         self.flights.remove(ticket);
     }
 
@@ -433,6 +451,7 @@ impl<'a> World<'a> {
             self.recorder.timed_out(self.deadline);
         }
         if flight.stage == Stage::Waiting {
+            flight.outcome = Outcome::Timeout;
             self.end(ticket);
             return;
         }
@@ -445,6 +464,7 @@ impl<'a> World<'a> {
             self.agenda.send(at, way, Event::Cancel(ticket));
         }
         self.complete(ticket, Outcome::Timeout);
+        self.release(ticket, Outcome::Timeout);
     }
 
     fn cancel(&mut self, ticket: Ticket) {

@@ -36,6 +36,7 @@ pub struct Setup {
 pub struct Factory {
     name: String,
     full_information: bool,
+    admission: bool,
     make: Box<Make>,
 }
 
@@ -59,6 +60,7 @@ impl Factory {
         Self {
             name: name.to_owned(),
             full_information: false,
+            admission: false,
             make: Box::new(move |setup| Box::new(make(setup))),
         }
     }
@@ -73,6 +75,18 @@ impl Factory {
     pub fn with_full_information(mut self) -> Self {
         self.full_information = true;
         self
+    }
+
+    /// The same policy, behind admission by tenants wherever there are several.
+    #[must_use]
+    pub fn with_admission(mut self) -> Self {
+        self.admission = true;
+        self
+    }
+
+    /// Whether requests are admitted by tenant.
+    pub fn admission(&self) -> bool {
+        self.admission
     }
 
     /// The policy's name.
@@ -151,7 +165,7 @@ pub fn prequal(name: &str, settings: PrequalSettings) -> Factory {
 pub fn learned(name: &str, without: Parts) -> Factory {
     let mut learned = Alba::default();
     learned.without = without;
-    Factory::balancer(name, Settings::new(alba::Policy::Alba(learned), None))
+    Factory::balancer(name, Settings::new(alba::Policy::Alba(learned), None)).with_admission()
 }
 
 /// What can be switched off of `alba`.

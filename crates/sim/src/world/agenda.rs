@@ -54,6 +54,8 @@ pub(crate) enum Event {
     Antagonist { server: u32 },
     /// Servers join and leave.
     Change { change: u32, batch: u32 },
+    /// Admission asked to be woken.
+    Gate { dispatcher: u32 },
     /// A server that leaves stops accepting.
     Leave { server: u32 },
     /// A dispatcher learns which servers there are.

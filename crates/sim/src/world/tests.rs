@@ -524,3 +524,24 @@ fn tenants_are_measured_against_max_min() {
             .is_none()
     );
 }
+
+#[test]
+fn admission_gives_tenants_their_shares_of_an_overloaded_world() {
+    let text = short(
+        "load = 2
+        measured_s = 10
+        warm_up_s = 5
+        deadline_ms = 1000
+        tenant = [{ share = 10 }, { share = 1 }]",
+    )
+    .replace("measured_s = 4\n", "")
+    .replace("warm_up_s = 1\n", "");
+    let without = row(&text, "10x2", "p2c", 1).figures;
+    let with = row(&text, "10x2", "alba", 1).figures;
+    let jain = |figures: &Figures| figures.jain_tenants.unwrap();
+    assert!(
+        jain(&with) > 0.95 && jain(&without) < 0.92,
+        "{with:?} {without:?}"
+    );
+    assert!(with.useful_share > 0.9, "{with:?}");
+}
