@@ -175,31 +175,14 @@ backend application
 /// is not tried again, as with the others.
 fn nginx_conf(site: &Site, policy: &str, servers: &[u16]) -> String {
     let (http, deadline_s) = (site.http, DEADLINE.as_secs());
-    let folder = site.folder.display();
     let servers: String = servers
         .iter()
         .map(|port| format!("        server 127.0.0.1:{port};\n"))
         .collect();
-    let bodies: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .iter()
-        .map(|kind| format!("    {kind}_temp_path {folder}/{kind};\n"))
-        .collect();
-    format!(
-        "\
-daemon off;
-master_process off;
-worker_processes 1;
-pid {folder}/nginx.pid;
-error_log stderr crit;
-events {{
-    worker_connections 25000;
-}}
-http {{
-{bodies}\
-    access_log off;
-    tcp_nodelay on;
-    keepalive_timeout 300s;
-    keepalive_requests 1000000000;
+    nginx::with_http(
+        site,
+        &format!(
+            "\
     upstream application {{
         {policy};
 {servers}\
@@ -209,18 +192,16 @@ http {{
     server {{
         listen 127.0.0.1:{http};
         location / {{
-            proxy_pass http://application;
-            proxy_http_version 1.1;
-            proxy_set_header Connection \"\";
-            proxy_set_header Host $host;
+{pass}\
             proxy_connect_timeout {deadline_s}s;
             proxy_read_timeout {deadline_s}s;
             proxy_next_upstream error;
             proxy_next_upstream_tries 2;
         }}
     }}
-}}
-"
+",
+            pass = nginx::PASS
+        ),
     )
 }
 

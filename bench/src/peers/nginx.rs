@@ -41,6 +41,44 @@ pub(super) fn configuration(site: &Site) -> String {
         site.certificate.certificate.display(),
         site.certificate.key.display(),
     );
+    with_http(
+        site,
+        &format!(
+            "\
+    ssl_protocols TLSv1.3;
+    ssl_certificate {certificate};
+    ssl_certificate_key {key};
+    upstream application {{
+        server 127.0.0.1:{first};
+        server 127.0.0.1:{second};
+        keepalive 256;
+        keepalive_requests 1000000000;
+    }}
+    server {{
+        listen 127.0.0.1:{http};
+        listen 127.0.0.1:{h2c} http2;
+        listen 127.0.0.1:{https} ssl;
+        location / {{
+{PASS}\
+            proxy_buffer_size 16k;
+            proxy_buffers 8 32k;
+            proxy_max_temp_file_size 0;
+        }}
+    }}
+"
+        ),
+    )
+}
+
+/// How a location passes requests on, over kept connections.
+pub(crate) const PASS: &str = "            proxy_pass http://application;
+            proxy_http_version 1.1;
+            proxy_set_header Connection \"\";
+            proxy_set_header Host $host;
+";
+
+/// A configuration of which `http` is the part that differs between runs.
+pub(crate) fn with_http(site: &Site, http: &str) -> String {
     let folder = site.folder.display();
     let bodies: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .iter()
@@ -62,29 +100,7 @@ http {{
     tcp_nodelay on;
     keepalive_timeout 300s;
     keepalive_requests 1000000000;
-    ssl_protocols TLSv1.3;
-    ssl_certificate {certificate};
-    ssl_certificate_key {key};
-    upstream application {{
-        server 127.0.0.1:{first};
-        server 127.0.0.1:{second};
-        keepalive 256;
-        keepalive_requests 1000000000;
-    }}
-    server {{
-        listen 127.0.0.1:{http};
-        listen 127.0.0.1:{h2c} http2;
-        listen 127.0.0.1:{https} ssl;
-        location / {{
-            proxy_pass http://application;
-            proxy_http_version 1.1;
-            proxy_set_header Connection \"\";
-            proxy_set_header Host $host;
-            proxy_buffer_size 16k;
-            proxy_buffers 8 32k;
-            proxy_max_temp_file_size 0;
-        }}
-    }}
+{http}\
 }}
 "
     )
