@@ -48,6 +48,7 @@ impl Contestant {
         let policy = match self.policy {
             // Too long for a column.
             "client_side_weighted_round_robin" => "csw_round_robin",
+            "random two least_conn" => "random two",
             policy => policy,
         };
         format!("{} {policy}", self.peer.name())

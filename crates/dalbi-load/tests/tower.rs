@@ -4,6 +4,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use dalbi_load::{Format, HEADER, HEADER_BIN, Load, LoadLayer, LoadReport};
@@ -130,9 +131,15 @@ async fn a_client_that_goes_away_is_no_longer_in_flight() {
     assert_eq!(said.in_flight, Some(1));
     waiting.abort();
     // The reset is on its way; each answer comes after all that was sent before its request.
-    while report(get(&mut client, "/dalbi/load").await.headers()).in_flight != Some(0) {
-        tokio::task::yield_now().await;
-    }
+    let forgotten = async {
+        while report(get(&mut client, "/dalbi/load").await.headers()).in_flight != Some(0) {
+            tokio::task::yield_now().await;
+        }
+    };
+    // So that a failure is one, and not a test that hangs.
+    tokio::time::timeout(Duration::from_secs(60), forgotten)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
