@@ -38,10 +38,8 @@ pub(crate) fn parse(base64: &[u8]) -> Result<LoadReport, ParseError> {
         match (number, value) {
             (NAMED_METRICS, Value::Bytes(entry)) => {
                 let (name, value) = map_entry(entry)?;
-                if name.is_empty() {
-                    return Err(ParseError::Name(String::new()));
-                }
-                reading.replace(Metric::Named(name), value)?;
+                let metric = Metric::named(name).ok_or_else(|| ParseError::Name(String::new()))?;
+                reading.replace(metric, value)?;
             }
             (REQUEST_COST | UTILIZATION, _) => reading.count()?,
             (number, Value::Double(value)) => {
@@ -59,8 +57,9 @@ pub(crate) fn parse(base64: &[u8]) -> Result<LoadReport, ParseError> {
 pub(crate) fn write(report: &LoadReport) -> String {
     let mut message = Vec::with_capacity(128);
     for (metric, value) in metrics::of(report) {
-        match metric {
-            Metric::Named(name) => {
+        match field_number(metric) {
+            None => {
+                let name = metric.name();
                 let mut entry = Vec::with_capacity(name.len() + 16);
                 key(&mut entry, 1, BYTES);
                 varint(&mut entry, name.len() as u64);
@@ -70,28 +69,33 @@ pub(crate) fn write(report: &LoadReport) -> String {
                 varint(&mut message, entry.len() as u64);
                 message.extend_from_slice(&entry);
             }
-            field => double(&mut message, field_number(field), value),
+            Some(number) => double(&mut message, number, value),
         }
     }
     BASE64.encode(message)
 }
 
-/// Field numbers of `OrcaLoadReport`; 3 was `rps`.
-fn field_number(metric: Metric<'_>) -> u64 {
+/// Field numbers of `OrcaLoadReport`; 3 was `rps`. Named metrics have none of their own.
+fn field_number(metric: Metric<'_>) -> Option<u64> {
     match metric {
-        Metric::CpuUtilization => 1,
-        Metric::MemUtilization => 2,
-        Metric::RpsFractional => 6,
-        Metric::Eps => 7,
-        Metric::Named(_) => NAMED_METRICS,
-        Metric::ApplicationUtilization => 9,
+        Metric::CpuUtilization => Some(1),
+        Metric::MemUtilization => Some(2),
+        Metric::RpsFractional => Some(6),
+        Metric::Eps => Some(7),
+        Metric::ApplicationUtilization => Some(9),
+        _ => None,
     }
 }
 
 fn field_metric(number: u64) -> Option<Metric<'static>> {
-    Metric::FIELDS
-        .into_iter()
-        .find(|&metric| field_number(metric) == number)
+    Some(match number {
+        1 => Metric::CpuUtilization,
+        2 => Metric::MemUtilization,
+        6 => Metric::RpsFractional,
+        7 => Metric::Eps,
+        9 => Metric::ApplicationUtilization,
+        _ => return None,
+    })
 }
 
 /// A `map<string, double>` entry is a message of key and value; either may be missing.

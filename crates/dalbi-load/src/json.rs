@@ -39,7 +39,7 @@ pub(crate) fn write(report: &LoadReport) -> String {
     let mut inside = false;
     for (metric, value) in metrics::of(report) {
         out.push_str(separator);
-        if !inside && matches!(metric, Metric::Named(_)) {
+        if !inside && metric.is_named() {
             inside = true;
             out.push_str("\"named_metrics\":{");
         }
@@ -122,11 +122,11 @@ impl<'de> Visitor<'de> for Named<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(Name(name)) = map.next_key()? {
             let value = map.next_value()?;
-            if name.is_empty() {
+            let Some(metric) = Metric::named(&name) else {
                 *self.refused = Some(ParseError::Name(String::new()));
                 return Err(A::Error::custom("a named metric without a name"));
-            }
-            take(self.reading, self.refused, Metric::Named(&name), value)?;
+            };
+            take(self.reading, self.refused, metric, value)?;
         }
         Ok(())
     }
@@ -152,9 +152,7 @@ fn field(name: &str) -> Option<Metric<'static>> {
         "memUtilization" => Some(Metric::MemUtilization),
         "applicationUtilization" => Some(Metric::ApplicationUtilization),
         "rpsFractional" => Some(Metric::RpsFractional),
-        name => Metric::FIELDS
-            .into_iter()
-            .find(|field| field.name() == name),
+        name => Metric::field(name),
     }
 }
 

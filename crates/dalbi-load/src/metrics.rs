@@ -19,7 +19,7 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// metric adds its value and punctuation, in base64 a third more.
 const NAMES_BYTES: usize = 1024;
 
-/// Which metric of `OrcaLoadReport`.
+/// Which metric of `OrcaLoadReport`. Those that have a meaning here are told apart once, by their name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Metric<'a> {
     CpuUtilization,
@@ -27,20 +27,46 @@ pub(crate) enum Metric<'a> {
     ApplicationUtilization,
     RpsFractional,
     Eps,
-    Named(&'a str),
+    InFlight,
+    LatencyMs,
+    Draining,
+    /// A named metric of the server's own.
+    Own(&'a str),
 }
 
 impl<'a> Metric<'a> {
-    /// All that have a field of their own.
-    pub(crate) const FIELDS: [Metric<'static>; 5] = [
-        Metric::CpuUtilization,
-        Metric::MemUtilization,
-        Metric::ApplicationUtilization,
-        Metric::RpsFractional,
-        Metric::Eps,
-    ];
+    /// The one that has the field of this name.
+    pub(crate) fn field(name: &str) -> Option<Self> {
+        Some(match name {
+            "cpu_utilization" => Self::CpuUtilization,
+            "mem_utilization" => Self::MemUtilization,
+            "application_utilization" => Self::ApplicationUtilization,
+            "rps_fractional" => Self::RpsFractional,
+            "eps" => Self::Eps,
+            _ => return None,
+        })
+    }
 
-    /// The field's name, or that of the named metric.
+    /// The one of this name in `named_metrics`; there is none without a name.
+    pub(crate) fn named(name: &'a str) -> Option<Self> {
+        Some(match name {
+            "" => return None,
+            IN_FLIGHT => Self::InFlight,
+            LATENCY_MS => Self::LatencyMs,
+            DRAINING => Self::Draining,
+            name => Self::Own(name),
+        })
+    }
+
+    /// The one that text calls `name`.
+    pub(crate) fn from_text(name: &'a str) -> Option<Self> {
+        match name.strip_prefix(NAMED) {
+            Some(named) => Self::named(named),
+            None => Self::field(name),
+        }
+    }
+
+    /// The field's name, or that in `named_metrics`.
     pub(crate) fn name(self) -> &'a str {
         match self {
             Self::CpuUtilization => "cpu_utilization",
@@ -48,23 +74,28 @@ impl<'a> Metric<'a> {
             Self::ApplicationUtilization => "application_utilization",
             Self::RpsFractional => "rps_fractional",
             Self::Eps => "eps",
-            Self::Named(name) => name,
+            Self::InFlight => IN_FLIGHT,
+            Self::LatencyMs => LATENCY_MS,
+            Self::Draining => DRAINING,
+            Self::Own(name) => name,
         }
     }
 
-    /// The metric that text calls `name`.
-    pub(crate) fn from_text(name: &'a str) -> Option<Self> {
-        match name.strip_prefix(NAMED) {
-            Some("") => None,
-            Some(named) => Some(Self::Named(named)),
-            None => Self::FIELDS.into_iter().find(|field| field.name() == name),
-        }
+    /// Whether it belongs to `named_metrics`.
+    pub(crate) fn is_named(self) -> bool {
+        matches!(
+            self,
+            Self::InFlight | Self::LatencyMs | Self::Draining | Self::Own(_)
+        )
     }
 
-    fn refused(self, value: f64) -> ParseError {
-        ParseError::Value {
-            name: self.name().to_owned(),
-            value: value.to_string(),
+    /// Whether it may have this value.
+    fn takes(self, value: f64) -> bool {
+        match self {
+            // Nobody else knows what it means.
+            Self::Own(_) => value.is_finite(),
+            Self::InFlight => (0.0..=f64::from(u32::MAX)).contains(&value),
+            _ => value >= 0.0 && value.is_finite(),
         }
     }
 }
@@ -98,10 +129,11 @@ impl Reading {
     /// Takes a metric; the last one of a name counts.
     pub(crate) fn replace(&mut self, metric: Metric<'_>, value: f64) -> Result<(), ParseError> {
         self.count()?;
-        let refused = || metric.refused(value);
-        let own = is_own(metric);
-        if !value.is_finite() || (value < 0.0 && !own) {
-            return Err(refused());
+        if !metric.takes(value) {
+            return Err(ParseError::Value {
+                name: metric.name().to_owned(),
+                value: value.to_string(),
+            });
         }
         let report = &mut self.report;
         match metric {
@@ -110,17 +142,16 @@ impl Reading {
             Metric::ApplicationUtilization => report.application_utilization = Some(value),
             Metric::RpsFractional => report.rps_fractional = Some(value),
             Metric::Eps => report.eps = Some(value),
-            Metric::Named(IN_FLIGHT) if value > f64::from(u32::MAX) => return Err(refused()),
-            Metric::Named(IN_FLIGHT) => report.in_flight = Some(value.round() as u32),
-            Metric::Named(LATENCY_MS) => {
+            Metric::InFlight => report.in_flight = Some(value.round() as u32),
+            Metric::LatencyMs => {
                 let seconds = (value / 1e3).min(LONGEST.as_secs_f64());
                 report.latency = Some(Duration::from_secs_f64(seconds));
             }
-            Metric::Named(DRAINING) => {
+            Metric::Draining => {
                 report.draining = value != 0.0;
                 self.draining_seen = true;
             }
-            Metric::Named(name) => {
+            Metric::Own(name) => {
                 // At most `MAX_METRICS` names, and usually none.
                 let named = &mut report.named_metrics;
                 match named.iter_mut().find(|(known, _)| known == name) {
@@ -140,10 +171,10 @@ impl Reading {
             Metric::ApplicationUtilization => report.application_utilization.is_some(),
             Metric::RpsFractional => report.rps_fractional.is_some(),
             Metric::Eps => report.eps.is_some(),
-            Metric::Named(IN_FLIGHT) => report.in_flight.is_some(),
-            Metric::Named(LATENCY_MS) => report.latency.is_some(),
-            Metric::Named(DRAINING) => self.draining_seen,
-            Metric::Named(name) => report.named_metrics.iter().any(|(known, _)| known == name),
+            Metric::InFlight => report.in_flight.is_some(),
+            Metric::LatencyMs => report.latency.is_some(),
+            Metric::Draining => self.draining_seen,
+            Metric::Own(name) => report.named_metrics.iter().any(|(known, _)| known == name),
         }
     }
 
@@ -163,14 +194,14 @@ pub(crate) fn of(report: &LoadReport) -> impl Iterator<Item = (Metric<'_>, f64)>
         (Metric::MemUtilization, report.mem_utilization),
         (Metric::RpsFractional, report.rps_fractional),
         (Metric::Eps, report.eps),
-        (Metric::Named(IN_FLIGHT), report.in_flight.map(f64::from)),
+        (Metric::InFlight, report.in_flight.map(f64::from)),
         (
-            Metric::Named(LATENCY_MS),
+            Metric::LatencyMs,
             report
                 .latency
                 .map(|latency| latency.min(LONGEST).as_nanos() as f64 / 1e6),
         ),
-        (Metric::Named(DRAINING), report.draining.then_some(1.0)),
+        (Metric::Draining, report.draining.then_some(1.0)),
     ];
     let mut names_left = NAMES_BYTES;
     let own = report.named_metrics.iter().enumerate();
@@ -184,25 +215,19 @@ pub(crate) fn of(report: &LoadReport) -> impl Iterator<Item = (Metric<'_>, f64)>
             names_left = names_left.saturating_sub(name.len());
             fits
         })
-        .map(|(_, (name, value))| (Metric::Named(name), *value));
+        .map(|(_, (name, value))| (Metric::Own(name), *value));
     fields
         .into_iter()
         .filter_map(|(metric, value)| Some((metric, value?)))
         .chain(own)
-        .filter(|&(metric, value)| value.is_finite() && (value >= 0.0 || is_own(metric)))
+        .filter(|&(metric, value)| metric.takes(value))
         .take(MAX_METRICS)
-}
-
-/// Whether it is the server's own metric, whose meaning nobody else knows.
-fn is_own(metric: Metric<'_>) -> bool {
-    matches!(metric, Metric::Named(name) if !matches!(name, IN_FLIGHT | LATENCY_MS | DRAINING))
 }
 
 /// Whether every format carries the name as it is.
 fn is_writable(name: &str) -> bool {
-    let reserved = matches!(name, IN_FLIGHT | LATENCY_MS | DRAINING | "");
     let plain = |byte: u8| byte.is_ascii_graphic() && !b",=:\"\\".contains(&byte);
-    !reserved && name.bytes().all(plain)
+    matches!(Metric::named(name), Some(Metric::Own(_))) && name.bytes().all(plain)
 }
 
 /// The shortest text that reads back as the same number; very large and small ones with an exponent.
