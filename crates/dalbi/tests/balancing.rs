@@ -6,6 +6,8 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use support::http::{self, Answer, Connection, request};
 use support::wire::{Wire, WireUpstream};
@@ -269,6 +271,53 @@ async fn near_endpoints_are_preferred_and_users_places_count() {
         count(&answers, "there") >= 45,
         "{} there",
         count(&answers, "there")
+    );
+}
+
+#[tokio::test]
+async fn tenants_share_a_server_that_has_too_much_to_do_by_their_weights() {
+    const WANTED: usize = 600;
+    let upstream = Upstream::start(&["--latency", "5ms", "--concurrency", "1"]);
+    let (dalbi, _folder) = Site::to(&[upstream.address()])
+        .rule("timeout: 400ms, retries: {attempts: 0}")
+        .balancing("admission: {tenantHeader: X-Tenant, weights: {gold: 4, free: 1}}")
+        .serve(&[]);
+    let (address, served) = (dalbi.address(8080), Arc::new(AtomicUsize::new(0)));
+    let client = |tenant: &'static str| {
+        let served = served.clone();
+        tokio::spawn(async move {
+            let mut connection = Connection::open(address).await.unwrap();
+            let (mut good, mut refused) = (0, 0);
+            while served.load(Ordering::Relaxed) < WANTED {
+                let request = request("GET", "/", &[("x-tenant", tenant)]);
+                let answer = connection.send(request).await.unwrap();
+                match (answer.status(), answer.header("x-dalbi-response-flags")) {
+                    (200, _) => {
+                        good += 1;
+                        served.fetch_add(1, Ordering::Relaxed);
+                    }
+                    (503, "UO") => refused += 1,
+                    // A server that had too much to do before that was known.
+                    (504, "UT") => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+            (tenant, good, refused)
+        })
+    };
+    let clients: Vec<_> = (0..80)
+        .map(|number| client(["gold", "free"][number % 2]))
+        .collect();
+    let (mut good, mut refused) = (BTreeMap::new(), 0);
+    for client in clients {
+        let (tenant, client_good, client_refused) = client.await.unwrap();
+        *good.entry(tenant).or_insert(0) += client_good;
+        refused += client_refused;
+    }
+    // By turns they would have the same, and so they have until it shows that there is too much to do.
+    assert!(
+        2 * good["gold"] > 3 * good["free"] && refused > 0,
+        "{good:?}, {refused} refused"
     );
 }
 

@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use mesh::{EndpointAddress, UpstreamProtocol};
 use rustls::pki_types::ServerName;
 
+use crate::admission::Gate;
 use crate::clock;
 use crate::load_report::Asked;
 use crate::options::Options;
@@ -30,6 +31,8 @@ pub(crate) struct Cluster {
     pub(crate) usage: Arc<Usage>,
     /// Whether its balancer has a use for endpoints' load reports.
     pub(crate) reads_reports: bool,
+    /// Where requests wait under overload; survives reloads that do not change it.
+    pub(crate) gate: Option<Arc<Gate>>,
     /// Where users are, by their addresses.
     places: Option<Arc<Places>>,
     settings: Settings,
@@ -153,6 +156,7 @@ impl Cluster {
             tls,
             usage,
             reads_reports: matches!(&settings.policy, Policy::Alba(alba) if !alba.without.reports),
+            gate: gate(config.admission.as_ref(), previous),
             places,
             settings,
             members: ArcSwap::from_pointee(Members::new(balancer, &endpoints, targets)),
@@ -260,6 +264,14 @@ fn members(
 /// The same for the same address in every snapshot, and in every dispatcher: consistent hashing needs them to agree.
 fn endpoint_id(target: &Target) -> EndpointId {
     EndpointId(mesh::stable_hash(target.to_string().as_bytes()))
+}
+
+/// The gate as before, if nothing has changed.
+fn gate(config: Option<&mesh::Admission>, previous: Option<&Cluster>) -> Option<Arc<Gate>> {
+    let config = config?;
+    let before = previous.and_then(|previous| previous.gate.as_ref());
+    let same = before.filter(|before| before.config() == config);
+    Some(same.map_or_else(|| Arc::new(Gate::new(config)), Arc::clone))
 }
 
 /// What the documents say, with what only this dispatcher knows.

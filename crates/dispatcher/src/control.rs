@@ -296,6 +296,12 @@ impl Control {
                     .sum()
             }),
         );
+        metric(
+            "dalbi_cluster_requests_waiting",
+            "gauge",
+            "Requests that wait for their tenant's turn.",
+            &per_cluster(&|cluster| cluster.admission_waiting as f64),
+        );
         out.push_str(&text);
     }
 }

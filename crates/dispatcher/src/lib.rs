@@ -19,6 +19,7 @@
 //! `alba`'s work; this crate is sockets, protocols and time.
 
 mod admin;
+mod admission;
 mod buffer;
 mod client;
 mod clock;

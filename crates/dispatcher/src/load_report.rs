@@ -80,10 +80,7 @@ impl LoadCounters {
 }
 
 fn as_the_balancer_takes_it(report: &dalbi_load::LoadReport) -> LoadReport {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "six digits say more of a load than anybody measures"
-    )]
+    // Six digits say more of a load than anybody measures.
     let short = |value: Option<f64>| value.map(|value| value as f32);
     LoadReport {
         in_flight: report.in_flight,

@@ -28,6 +28,10 @@ pub struct ClusterView {
     pub name: String,
     /// Connections open to it.
     pub connections: u32,
+    /// Requests that may be in flight, while tenants' shares hold it down.
+    pub admission_limit: Option<u32>,
+    /// Requests that wait for their tenant's turn.
+    pub admission_waiting: usize,
     /// In the balancer's order.
     pub endpoints: Vec<EndpointView>,
 }
@@ -73,10 +77,14 @@ impl ClusterView {
         let now = clock::now();
         let view = |cluster: &std::sync::Arc<crate::cluster::Cluster>| {
             let members = cluster.members();
+            let gate = cluster.gate.as_ref();
+            let (admission_limit, admission_waiting) = gate.map_or((None, 0), |gate| gate.load());
             let endpoints = members.balancer.endpoints(now).zip(&members.targets);
             Self {
                 name: cluster.config.name.clone(),
                 connections: cluster.usage.connections.load(Ordering::Relaxed),
+                admission_limit,
+                admission_waiting,
                 endpoints: endpoints
                     .map(|(endpoint, target)| EndpointView {
                         address: target.to_string(),

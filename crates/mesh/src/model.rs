@@ -284,12 +284,31 @@ pub struct Cluster {
     pub user_locality: Option<UserLocality>,
     /// Path at which endpoints say their load; `None` sends no probes.
     pub probe_path: Option<String>,
+    /// Whose requests go first while there is too much to do; `None` lets all of them through.
+    pub admission: Option<Admission>,
     /// Limits and timeouts.
     pub connection_pool: ConnectionPool,
     /// `None` is plain text.
     pub tls: Option<TlsOrigination>,
     /// Active checks.
     pub health_check: Option<HealthCheck>,
+}
+
+/// Tenants' shares under overload.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Admission {
+    /// The header that names a request's tenant, in lower case; requests without it are one tenant. Whatever sets
+    /// it has to be trusted: each name has a share.
+    pub tenant_header: String,
+    /// Weights and limits.
+    pub settings: alba::AdmissionSettings,
+}
+
+impl Admission {
+    /// The tenant of that name.
+    pub fn tenant(name: &[u8]) -> alba::TenantId {
+        alba::TenantId(crate::affinity::stable_hash(name))
+    }
 }
 
 /// What is spoken to endpoints.

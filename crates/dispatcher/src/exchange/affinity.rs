@@ -1,7 +1,7 @@
 //! What the balancer is told of a request: which others it belongs with, and where its user is.
 
-use alba::{Locality, Rng};
-use mesh::UserLocality;
+use alba::{Locality, Rng, TenantId};
+use mesh::{Route, UserLocality};
 
 use super::fields::Origin;
 use crate::http::view::RequestView;
@@ -14,6 +14,8 @@ pub(crate) struct Affinity {
     pub(crate) hash: Option<u64>,
     /// The `Set-Cookie` that keeps the client's next requests together with this one.
     pub(crate) cookie: Option<String>,
+    /// Whose request it is, and of which kind, where tenants have shares.
+    pub(crate) tenant: Option<(TenantId, u32)>,
     /// Where the user is, if a policy names something that knows.
     pub(crate) user: Option<Box<Locality>>,
 }
@@ -21,6 +23,7 @@ pub(crate) struct Affinity {
 impl Affinity {
     pub(crate) fn of(
         cluster: &LocalCluster,
+        route: &Route,
         head: &impl RequestView,
         origin: &Origin,
         rng: &mut Rng,
@@ -37,6 +40,13 @@ impl Affinity {
                     affinity.cookie = made.map(|(_, cookie)| cookie);
                 }
             }
+        }
+        if let Some(admission) = &config.admission {
+            let name = mesh::RequestHead::header(head, &admission.tenant_header);
+            let tenant = mesh::Admission::tenant(name.as_deref().unwrap_or_default());
+            // A route's requests cost about the same.
+            let class = mesh::stable_hash(route.name.as_bytes()) as u32;
+            affinity.tenant = Some((tenant, class));
         }
         affinity.user = match &config.user_locality {
             None => None,

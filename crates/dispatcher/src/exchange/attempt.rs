@@ -371,7 +371,9 @@ impl Attempt<'_, '_> {
         if let Some(error) = judge.failed {
             return Err(error);
         }
-        in_flight.first_byte = Some(clock::now());
+        let now = Instant::now();
+        in_flight.first_byte = Some(clock::at(now));
+        record.answered = Some(now);
         let (status, grpc) = match verdict {
             Verdict::Accepted {
                 status,

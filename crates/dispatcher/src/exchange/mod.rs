@@ -14,7 +14,7 @@ use std::cell::Cell;
 use std::io;
 use std::time::Instant;
 
-use alba::EndpointId;
+use alba::{EndpointId, Outcome};
 use smallvec::SmallVec;
 
 use self::alongside::Watch;
@@ -141,6 +141,19 @@ pub(crate) async fn forward(
         forward.route.timeout.map(|timeout| started + timeout),
         worker.options.limits.stream_idle_timeout,
     );
+    let mut admitted = None;
+    if let Some((gate, (tenant, class))) = forward.gate() {
+        admitted = gate.enter(tenant, class, watch.deadline(), timer).await;
+        if admitted.is_none() {
+            let text = "too much to do: this request's turn did not come in time\n";
+            let refusal = Reply::text(503, Flags::UPSTREAM_OVERFLOW, text);
+            let (edits, is_head) = (forward.response_edits, forward.facts.is_head);
+            reply(worker, refusal, edits, is_head, record, sink).await?;
+            return Ok(End::Complete {
+                request_done: is_empty,
+            });
+        }
+    }
     if forward.facts.owes_continue {
         sink.informational(&Reply::text(100, Flags::NONE, ""));
         sink.flush().await?;
@@ -168,7 +181,12 @@ pub(crate) async fn forward(
         let attempted = attempt.run(&mut tried, &mut sides).await?;
         drop(retry_permit.take());
         match attempted {
-            Attempted::End(end) => return Ok(end),
+            Attempted::End(end) => {
+                if let Some(admitted) = admitted.take() {
+                    admitted.finish(outcome(record), record.answered);
+                }
+                return Ok(end);
+            }
             Attempted::Client => {
                 record.flags |= Flags::DOWNSTREAM_TERMINATION;
                 return Ok(End::Aborted);
@@ -214,6 +232,13 @@ pub(crate) async fn forward(
             .await
             .ok();
     };
+    if let Some(admitted) = admitted.take() {
+        let outcome = match refusal.status {
+            504 => Outcome::Timeout,
+            _ => Outcome::Reset,
+        };
+        admitted.finish(outcome, None);
+    }
     reply(
         worker,
         refusal,
@@ -226,6 +251,19 @@ pub(crate) async fn forward(
     Ok(End::Complete {
         request_done: body.is_complete(),
     })
+}
+
+/// What admission is told of a request that an endpoint answered.
+fn outcome(record: &Record) -> Outcome {
+    if record.flags.contains(Flags::DOWNSTREAM_TERMINATION) {
+        Outcome::Cancelled
+    } else if record.flags.contains(Flags::UPSTREAM_TIMEOUT) {
+        Outcome::Timeout
+    } else if record.status >= 500 {
+        Outcome::ServerError
+    } else {
+        Outcome::Success
+    }
 }
 
 /// A place among the retries that the cluster allows at a time.

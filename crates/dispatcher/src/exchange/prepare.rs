@@ -1,7 +1,9 @@
 //! From a request's head to what is sent where: everything that needs the head, in one synchronous step.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
+use alba::TenantId;
 use http::HeaderMap;
 use http1::Body;
 use mesh::{
@@ -13,6 +15,7 @@ use super::affinity::Affinity;
 use super::fields::{Edits, Origin, write_request_fields};
 use super::flags::Flags;
 use super::reply::Reply;
+use crate::admission::Gate;
 use crate::buffer;
 use crate::http::view::{RequestView, write_field};
 use crate::snapshot::{LocalCluster, LocalSnapshot};
@@ -39,6 +42,11 @@ pub(crate) struct Forward<'m> {
 }
 
 impl Forward<'_> {
+    /// Where the request waits for its tenant's turn, if tenants have shares.
+    pub(crate) fn gate(&self) -> Option<(&Arc<Gate>, (TenantId, u32))> {
+        self.cluster.shared.gate.as_ref().zip(self.affinity.tenant)
+    }
+
     /// What an endpoint's answer is changed by.
     pub(crate) fn answer_edits(&self) -> Edits<'_> {
         Edits {
@@ -214,7 +222,7 @@ fn forward<'m>(
             }
         }
     };
-    let affinity = Affinity::of(cluster, head, origin, &mut worker.rng.borrow_mut());
+    let affinity = Affinity::of(cluster, route, head, origin, &mut worker.rng.borrow_mut());
     Prepared::Forward(Forward {
         route,
         cluster,

@@ -19,6 +19,8 @@ pub(crate) struct Record {
     pub(crate) is_grpc: bool,
     pub(crate) grpc: Option<u8>,
     pub(crate) attempts: u32,
+    /// When an endpoint's answer began.
+    pub(crate) answered: Option<Instant>,
     pub(crate) bytes_received: u64,
     pub(crate) bytes_sent: u64,
     /// Whose request it was, once routed.
@@ -55,6 +57,7 @@ impl Record {
             is_grpc: false,
             grpc: None,
             attempts: 0,
+            answered: None,
             bytes_received: 0,
             bytes_sent: 0,
             metrics,

@@ -1,5 +1,6 @@
 //! Our own `BalancingPolicy`: how a service's requests are balanced, for what Istio's `loadBalancer` has no words.
 
+mod admission;
 mod learned;
 
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::decode::{
     Context, Fields, Finding, Located, boolean, integer, list_of, located, non_empty, one_of,
     positive_duration,
 };
+use crate::model::Admission;
 use crate::yaml::Node;
 
 /// Balancing and the services it is for. What is `None` was not written: a `DestinationRule`'s word holds then,
@@ -33,6 +35,7 @@ pub(crate) struct BalancingPolicy {
     pub(crate) subset_size: Option<u32>,
     pub(crate) outlier_detection: Option<alba::OutlierDetection>,
     pub(crate) user_locality: Option<UserLocality>,
+    pub(crate) admission: Option<Admission>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -102,6 +105,7 @@ pub(crate) fn decode(object: &mut Fields<'_>) -> Option<BalancingPolicy> {
             outlier_detection: fields
                 .optional("outlierDetection", outlier_detection::decode_with_rates),
             user_locality,
+            admission: fields.optional("admission", admission::decode),
         };
         fields.finish();
         Some(policy)

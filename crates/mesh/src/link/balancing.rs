@@ -5,6 +5,7 @@ use super::registry::Service;
 use crate::affinity::{HashKey, UserLocality};
 use crate::decode::Finding;
 use crate::documents::traffic_policy::PortPolicy;
+use crate::model::Admission;
 
 /// What a cluster knows of its balancing.
 pub(super) struct Balancing {
@@ -12,6 +13,7 @@ pub(super) struct Balancing {
     pub(super) hash: Vec<HashKey>,
     pub(super) user_locality: Option<UserLocality>,
     pub(super) probe_path: Option<String>,
+    pub(super) admission: Option<Admission>,
 }
 
 /// What holds for a service, where `rule` is what its `DestinationRule`s say.
@@ -31,6 +33,7 @@ pub(super) fn resolve(rule: &PortPolicy, service: &Service, input: Input<'_>) ->
             hash,
             user_locality: None,
             probe_path: None,
+            admission: None,
         };
     };
     let document = &input.documents.balancing_policies[position];
@@ -93,5 +96,6 @@ pub(super) fn resolve(rule: &PortPolicy, service: &Service, input: Input<'_>) ->
         hash,
         user_locality: policy.user_locality.clone(),
         probe_path: policy.learned.probe_path.clone(),
+        admission: policy.admission.clone(),
     }
 }

@@ -115,6 +115,7 @@ fn build(
         hash,
         user_locality,
         probe_path,
+        admission,
     } = balancing::resolve(&policy, service, input);
     let (connection_pool, upgrade) = match policy.connection_pool {
         Some(pool) => (pool.limits, pool.upgrade_to_h2),
@@ -141,6 +142,7 @@ fn build(
         hash,
         user_locality,
         probe_path,
+        admission,
         connection_pool,
         tls,
         health_check: service.health_check.clone(),

@@ -167,6 +167,7 @@ fn describe_cluster(cluster: &Cluster) -> String {
         hash,
         user_locality,
         probe_path,
+        admission,
         connection_pool,
         tls,
         health_check,
@@ -199,6 +200,7 @@ fn describe_cluster(cluster: &Cluster) -> String {
             .as_ref()
             .map(|place| format!("user {place:?}")),
         probe_path.as_ref().map(|path| format!("probes {path}")),
+        admission.as_ref().map(|admission| format!("{admission:?}")),
     ];
     // Nor do new options that are not set.
     let parts = parts.into_iter().flatten();
