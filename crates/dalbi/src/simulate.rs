@@ -43,11 +43,15 @@ impl Runs<'_> {
         let rows = Mutex::new(vec![None; tasks.len()]);
         let progress = Progress::new(tasks.len());
         let work = || {
-            while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let index = tasks.iter().position(|other| std::ptr::eq(other, task));
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(task) = tasks.get(index) else {
+                    break;
+                };
                 progress.show(task);
                 let row = sim::run(task.scenario, task.size, task.policy, task.seed);
-                if let (Some(index), Ok(mut rows)) = (index, rows.lock()) {
+                // No thread panics while it holds the lock, so it is never poisoned.
+                if let Ok(mut rows) = rows.lock() {
                     rows[index] = Some(row);
                 }
             }

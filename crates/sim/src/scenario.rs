@@ -5,6 +5,7 @@
 
 mod builtin;
 mod document;
+mod ranges;
 #[cfg(test)]
 mod tests;
 

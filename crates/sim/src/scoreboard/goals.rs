@@ -191,7 +191,7 @@ impl Scoreboard {
         let mut prices: Vec<(f64, String)> = self
             .cells
             .iter()
-            .filter(|cell| cell.dispatchers == 100)
+            .filter(|cell| (cell.servers, cell.dispatchers) == SIZES[0])
             .filter_map(|cell| Some((cell.price_of_anarchy()?, label(cell))))
             .collect();
         prices.sort_by(|a, b| b.0.total_cmp(&a.0));
@@ -200,7 +200,7 @@ impl Scoreboard {
             .map(|(price, label)| format!("{label} {price:.2}"))
             .collect();
         Goal {
-            text: format!("price of anarchy at most {PRICE_OF_ANARCHY} at 100 dispatchers"),
+            text: format!("price of anarchy at most {PRICE_OF_ANARCHY} at 100×100"),
             met: (!prices.is_empty()).then_some(above.is_empty()),
             found: format!(
                 "{} of {} cells{}",
