@@ -17,8 +17,9 @@ use crate::Time;
 /// "No limit".
 pub(super) const OPEN: u32 = u32::MAX;
 
-/// Answers in a window: the mean of so many exponential times is right within a quarter. A window also lasts
-/// as long as its answers took, or the limit would move again before what it did can be seen.
+/// Answers in a window: the mean of so many exponential times is right within a quarter. With a limit, a
+/// window also lasts as long as its answers took, or the limit would move again before what it did can be
+/// seen.
 const WINDOW: u32 = 16;
 
 /// Beyond this many classes all others are one: a peer may control their number.
@@ -31,9 +32,12 @@ const CLIP: f64 = 8.0;
 /// far above.
 const SMOOTHING: f64 = 0.2;
 
-/// Added to the limit each window: it makes limits equal. At small limits a quarter of them, since answers
-/// take that much longer than they may.
-const ALPHA: f64 = 1.0;
+/// Times the root of the limit (as Netflix's gradient limit adds) is added each window: it makes limits
+/// equal, since large ones gain the smaller share.
+const ALPHA: f64 = 0.5;
+
+/// Most that is added, as a share of the limit: answers take that much longer than they may.
+const MOST_ALPHA: f64 = 0.25;
 
 /// Share of the way that the limit goes in one window: the servers' answer to it comes a window later.
 const GAIN: f64 = 0.5;
@@ -131,7 +135,7 @@ impl Limit {
         }
         if self.window.answers >= WINDOW {
             let mean_s = self.window.taken_s / f64::from(self.window.answers);
-            if now.since(self.looked).as_secs_f64() >= mean_s {
+            if self.limit.is_none() || now.since(self.looked).as_secs_f64() >= mean_s {
                 self.looked = now;
                 self.look();
             }
@@ -162,8 +166,8 @@ impl Limit {
             (self.limit, self.smooth) = (None, 0.0);
             return;
         }
-        let wanted =
-            (limit / taken.max(1e-6) + ALPHA.min(limit * 0.25)).clamp(limit * 0.5, limit * 2.0);
+        let wanted = (limit / taken.max(1e-6) + (ALPHA * limit.sqrt()).min(MOST_ALPHA * limit))
+            .clamp(limit * 0.5, limit * 2.0);
         // A limit that is not reached holds nobody back, and would not do so for long after it is needed.
         let wanted = if window.waited {
             wanted
