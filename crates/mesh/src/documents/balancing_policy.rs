@@ -1,4 +1,6 @@
 //! Our own `BalancingPolicy`: how a service's requests are balanced, for what Istio's `loadBalancer` has no words.
+//!
+//! Every field stands in `docs/balancing/policy.md` with its default, its range and the reason for it.
 
 mod admission;
 mod learned;

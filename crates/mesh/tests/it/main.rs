@@ -6,6 +6,7 @@
 )]
 
 mod conformance;
+mod documentation;
 mod folder;
 mod gateways;
 mod golden;
