@@ -11,7 +11,7 @@ use super::contestant::Contestant;
 use super::workload::Workload;
 use crate::figures::median;
 
-/// Runs of each policy, each of a simulated minute: seconds of one core.
+/// Runs of each policy, or of each draw of its antagonists: seconds of one core.
 const SEEDS: &str = "5";
 
 /// What a policy came to in the simulated world.
@@ -74,7 +74,7 @@ impl Predictions {
         Ok(Self(document.results))
     }
 
-    /// What is to be expected of `contestant`: medians over the seeds.
+    /// What is to be expected of `contestant`: medians over all runs.
     pub(crate) fn for_contestant(&self, contestant: Contestant) -> Option<Prediction> {
         let runs = || {
             self.0

@@ -8,11 +8,11 @@ use super::DEADLINE;
 
 /// What one server works on at once.
 const SLOTS: u32 = 4;
-/// Mean of its service times, before it is slowed. They are normal with a deviation as large as the mean, cut off at
-/// 0, as in Prequal's runs (section 5).
+/// Mean of its service times, before it is slowed. They are normal with a deviation as large as the mean, truncated
+/// at 0, as in Prequal's runs (section 5).
 const SERVICE: Duration = Duration::from_millis(20);
-/// Cutting off a normal distribution at 0 raises its mean by this, where mean and deviation are alike.
-const CUT_OFF: f64 = 1.083_32;
+/// Truncating a normal distribution at 0 raises its mean by this, where mean and deviation are alike.
+const TRUNCATION: f64 = 1.287_60;
 
 /// A set of servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -53,6 +53,30 @@ pub(crate) enum Trouble {
 
 /// Length of an antagonist's spell in seconds, its share of the time, and its factor.
 const SPELL: (u32, f64, f64) = (3, 0.25, 4.0);
+
+/// How long the simulator measures antagonists: long enough that one spell a server is their share of the time.
+const SPELLS_S: u32 = 9;
+
+/// Antagonists' spells for the simulator, whose own antagonists take processor time, which a request that is alone
+/// there does not feel. A group of servers has one spell, so there are several draws of when each has its.
+fn spells(servers: usize) -> String {
+    const DRAWS: u32 = 8;
+    let (spell_s, share, factor) = SPELL;
+    let mut rng = fastrand::Rng::with_seed(1);
+    let mut variants = String::new();
+    for draw in 1..=DRAWS {
+        variants.push_str(&format!("\n[[variant]]\nname = \"draw-{draw}\"\n"));
+        for _ in 0..servers {
+            // A spell that began this long before the end, or before the start, is in its share of all moments.
+            let from_s = f64::from(SPELLS_S) - rng.f64() * f64::from(spell_s) / share;
+            variants.push_str(&format!(
+                "[[variant.group]]\ncount = 1\nslowdown = {factor}\nfrom_s = {from_s:.2}\nuntil_s = {:.2}\n",
+                from_s + f64::from(spell_s)
+            ));
+        }
+    }
+    variants
+}
 
 impl Workload {
     /// All of them, in the order of the table.
@@ -121,8 +145,7 @@ impl Workload {
             .sum::<f64>()
     }
 
-    /// The same as a scenario of `dalbi sim`. What differs: its antagonists take processor time, which a request that
-    /// is alone may not feel.
+    /// The same as a scenario of `dalbi sim`.
     pub(crate) fn scenario(self, load: f64) -> String {
         let servers = self.servers();
         // The simulator counts the capacity of sick servers, too.
@@ -132,7 +155,7 @@ impl Workload {
 about = \"bench balancing: {}\"
 load = {:.4}
 warm_up_s = 2
-measured_s = 60
+measured_s = {}
 stretch = false
 deadline_ms = {}
 
@@ -150,6 +173,11 @@ one_way_ms = 0.05
 ",
             self.title(),
             self.rate_per_s(load) / all_per_s,
+            if self == Self::Antagonist {
+                SPELLS_S
+            } else {
+                60
+            },
             DEADLINE.as_millis(),
             SERVICE.as_millis(),
         );
@@ -163,11 +191,7 @@ one_way_ms = 0.05
             scenario.push_str(&format!("\n[[group]]\ncount = 1\n{trouble}\n"));
         }
         if self == Self::Antagonist {
-            let (spell_s, share, factor) = SPELL;
-            let taken = 1.0 - 1.0 / factor;
-            scenario.push_str(&format!(
-                "\n[antagonists]\nshare = {share}\nstate_s = {spell_s}\nallocation = [{taken}, {taken}]\n"
-            ));
+            scenario.push_str(&spells(self.servers().len()));
         }
         scenario
     }
@@ -195,7 +219,7 @@ impl Server {
     /// `dalbi upstream` with these arguments is the server. Its answers have 1 KiB, and carry a load report unless
     /// it fails all of them.
     pub(crate) fn arguments(&self, port: u16, seed: u64) -> Vec<String> {
-        let service_ms = SERVICE.as_secs_f64() * 1e3 / CUT_OFF;
+        let service_ms = SERVICE.as_secs_f64() * 1e3 / TRUNCATION;
         let mut arguments = vec![
             "upstream".to_owned(),
             format!("--listen=127.0.0.1:{port}"),

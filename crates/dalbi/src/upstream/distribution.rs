@@ -17,7 +17,7 @@ pub(crate) enum Distribution {
     Constant(Duration),
     /// Memoryless, by its mean.
     Exponential { mean: Duration },
-    /// Bell-shaped, cut off at zero.
+    /// Bell-shaped, truncated at zero: what would be negative is drawn again.
     Normal { mean: Duration, deviation: Duration },
     /// Heavy-tailed: never below `minimum`; the smaller `shape`, the heavier (below 1 it has no mean).
     Pareto { minimum: Duration, shape: f64 },
@@ -34,9 +34,16 @@ impl Distribution {
             Self::Constant(time) => return time,
             Self::Exponential { mean } => -open_unit().ln() * mean.as_secs_f64(),
             Self::Normal { mean, deviation } => {
-                // Box-Muller; the second value is thrown away to keep this stateless.
-                let standard = (-2.0 * open_unit().ln()).sqrt() * (TAU * open_unit()).cos();
-                mean.as_secs_f64() + deviation.as_secs_f64() * standard
+                let (mean, deviation) = (mean.as_secs_f64(), deviation.as_secs_f64());
+                // A mean is never negative, so that at least every other draw will do; the bound is for form.
+                (0..64)
+                    .map(|_| {
+                        // Box-Muller; the second value is thrown away to keep this stateless.
+                        let standard = (-2.0 * open_unit().ln()).sqrt() * (TAU * open_unit()).cos();
+                        mean + deviation * standard
+                    })
+                    .find(|&seconds| seconds >= 0.0)
+                    .unwrap_or(mean)
             }
             Self::Pareto { minimum, shape } => {
                 minimum.as_secs_f64() / open_unit().powf(1.0 / shape)
@@ -153,6 +160,8 @@ mod tests {
             ("5ms", 5.0, 1e-9),
             ("exp:10ms", 10.0, 0.3),
             ("normal:20ms,5ms", 20.0, 0.15),
+            // 1.2876 times the untruncated mean.
+            ("normal:20ms,20ms", 25.752, 0.5),
             ("uniform:1ms,9ms", 5.0, 0.08),
             ("pareto:5ms,3", 7.5, 0.2),
         ] {
