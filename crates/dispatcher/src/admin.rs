@@ -146,9 +146,13 @@ impl Response {
 fn clusters_text(clusters: &[ClusterView]) -> String {
     let mut text = String::new();
     for cluster in clusters {
+        let admission = cluster.admission_limit.map_or_else(String::new, |limit| {
+            let waiting = cluster.admission_waiting;
+            format!("  admission_limit {limit} waiting {waiting}")
+        });
         writeln!(
             text,
-            "{}  connections {}",
+            "{}  connections {}{admission}",
             cluster.name, cluster.connections
         )
         .expect("a string takes all");

@@ -206,3 +206,73 @@ impl Drop for Admitted {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gate() -> Arc<Gate> {
+        Arc::new(Gate::new(&mesh::Admission {
+            tenant_header: "x-tenant".to_owned(),
+            settings: alba::AdmissionSettings::default(),
+        }))
+    }
+
+    fn ticket(gate: &Gate) -> Ticket {
+        match gate.admission.arrive(TenantId(1), 0, None, clock::now()) {
+            Decision::Admit(ticket) => ticket,
+            other => panic!("{other:?} without overload"),
+        }
+    }
+
+    #[test]
+    fn every_way_out_gives_the_place_back() {
+        let gate = gate();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let mut timer = Timer::default();
+            let finished = gate.enter(TenantId(1), 0, None, &mut timer).await.unwrap();
+            let dropped = gate.enter(TenantId(2), 0, None, &mut timer).await.unwrap();
+            assert_eq!(gate.admission.in_flight(), 2);
+            finished.finish(Outcome::Success, None);
+            drop(dropped);
+        });
+        assert_eq!(gate.admission.in_flight(), 0);
+    }
+
+    #[test]
+    fn what_was_said_too_early_is_heard() {
+        let gate = gate();
+        assert_eq!(gate.say(7, None), None);
+        assert_eq!(gate.listen(7).try_recv(), Ok(None));
+        assert!(gate.lock().is_empty());
+    }
+
+    #[test]
+    fn a_ticket_that_nobody_wants_any_more_comes_back() {
+        let gate = gate();
+        let ticket = ticket(&gate);
+        drop(gate.listen(7));
+        let unwanted = gate.say(7, Some(ticket));
+        assert!(unwanted.is_some());
+        assert!(gate.lock().is_empty());
+    }
+
+    #[test]
+    fn a_client_that_leaves_with_its_ticket_hands_it_on() {
+        let gate = gate();
+        let waiter = Waiter {
+            gate: &gate,
+            tenant: TenantId(1),
+            number: 7,
+            hears: gate.listen(7),
+        };
+        assert!(gate.say(7, Some(ticket(&gate))).is_none());
+        assert_eq!(gate.admission.in_flight(), 1);
+        drop(waiter);
+        assert_eq!(gate.admission.in_flight(), 0);
+    }
+}
