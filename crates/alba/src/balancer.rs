@@ -296,7 +296,7 @@ impl Balancer {
     /// What came of a probe at `at`: the report, or `None` if there was no answer that could be read.
     pub fn probed(&self, probe: Probe, report: Option<&LoadReport>, at: Time) {
         if let Some(report) = report {
-            self.take_report(&probe.state, probe.index, report, at);
+            self.take_report(&probe.state, probe.index, report, true, at);
         }
         drop(probe);
     }
@@ -305,11 +305,12 @@ impl Balancer {
     pub fn observe(&self, id: EndpointId, report: &LoadReport, at: Time) {
         if let Some(position) = self.find(id) {
             let state = &self.slots[position as usize].state;
-            self.take_report(state, position, report, at);
+            self.take_report(state, position, report, false, at);
         }
     }
 
-    /// What to tell other dispatchers, an entry per endpoint of which there is anything to tell.
+    /// What to tell other dispatchers, an entry per endpoint. Successes and failures are those since the last
+    /// call, by whichever balancer of the lineage.
     pub fn observations(&self, now: Time) -> Vec<Observation> {
         let mut told = Vec::with_capacity(self.slots.len());
         for &position in &self.by_id {
@@ -317,7 +318,7 @@ impl Balancer {
             let mut observation = Observation::none(state.id);
             observation.in_flight = state.in_flight();
             observation.ejections = u32::from(state.outlier.is_ejected());
-            state.learned.tell(&mut observation, now);
+            state.learned.tell(&mut observation, state.outcomes(), now);
             told.push(observation);
         }
         told
@@ -408,11 +409,26 @@ impl Balancer {
         }
     }
 
-    fn take_report(&self, state: &EndpointState, index: u32, report: &LoadReport, at: Time) {
+    fn take_report(
+        &self,
+        state: &EndpointState,
+        index: u32,
+        report: &LoadReport,
+        asked: bool,
+        at: Time,
+    ) {
         if let Policy::Alba(parameters) = &self.settings.policy
             && let Some(position) = self.position(state, index)
         {
-            alba::reported(state, position, parameters, self.shared(), report, at);
+            alba::reported(
+                state,
+                position,
+                parameters,
+                self.shared(),
+                report,
+                asked,
+                at,
+            );
         }
     }
 

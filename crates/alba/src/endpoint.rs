@@ -148,6 +148,12 @@ impl EndpointState {
         self.failures.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Successes and failures ever.
+    pub(crate) fn outcomes(&self) -> (u64, u64) {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (load(&self.successes), load(&self.failures))
+    }
+
     /// Returns whether this was a change.
     pub(crate) fn set_healthy(&self, healthy: bool) -> bool {
         self.healthy.swap(healthy, Ordering::Relaxed) != healthy

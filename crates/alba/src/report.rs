@@ -30,10 +30,10 @@ pub struct Observation {
     pub id: EndpointId,
     /// Picked and not completed.
     pub in_flight: u32,
-    /// Successes lately.
-    pub successes: f64,
-    /// Failures lately.
-    pub failures: f64,
+    /// Successes since the last time of telling.
+    pub successes: u64,
+    /// Failures since the last time of telling.
+    pub failures: u64,
     /// For how long requests have waited there without any answer coming, in seconds; infinite if none
     /// wait.
     pub silence_s: f64,
@@ -47,8 +47,8 @@ impl Observation {
         Self {
             id,
             in_flight: 0,
-            successes: 0.0,
-            failures: 0.0,
+            successes: 0,
+            failures: 0,
             silence_s: f64::INFINITY,
             ejections: 0,
         }
@@ -58,8 +58,8 @@ impl Observation {
     /// heard of it last.
     pub fn add(&mut self, other: &Self) {
         self.in_flight = self.in_flight.saturating_add(other.in_flight);
-        self.successes += other.successes;
-        self.failures += other.failures;
+        self.successes = self.successes.saturating_add(other.successes);
+        self.failures = self.failures.saturating_add(other.failures);
         self.silence_s = self.silence_s.min(other.silence_s);
         self.ejections = self.ejections.saturating_add(other.ejections);
     }

@@ -14,10 +14,16 @@ impl Sums {
 
     /// Keeps `keep` of both sums (0 to 1) and adds to them.
     pub(crate) fn add(&self, keep: f64, first: f64, second: f64) {
+        self.update(|a, b| (a * keep + first, b * keep + second));
+    }
+
+    /// Replaces both sums by what `next` makes of them.
+    pub(crate) fn update(&self, next: impl Fn(f64, f64) -> (f64, f64)) {
         let mut word = self.0.load(Ordering::Relaxed);
         loop {
             let (a, b) = unpack(word);
-            let next = pack(a * keep + first, b * keep + second);
+            let (first, second) = next(a, b);
+            let next = pack(first, second);
             match self
                 .0
                 .compare_exchange_weak(word, next, Ordering::Relaxed, Ordering::Relaxed)
@@ -26,10 +32,6 @@ impl Sums {
                 Err(current) => word = current,
             }
         }
-    }
-
-    pub(crate) fn store(&self, first: f64, second: f64) {
-        self.0.store(pack(first, second), Ordering::Relaxed);
     }
 }
 

@@ -206,7 +206,7 @@ fn what_others_saw_spares_finding_it_out() {
     let mut world = learned(4, 12);
     serve(&mut world, &[Some(10); 4], 100);
     let mut failing = Observation::none(EndpointId(0));
-    failing.failures = 30.0;
+    failing.failures = 30;
     let mut hung = Observation::none(EndpointId(2));
     (hung.in_flight, hung.silence_s) = (5, 2.0);
     world.balancer.learn(&[failing, hung], world.now);
@@ -222,7 +222,7 @@ fn observations_tell_what_was_seen() {
     world.answer(0, Outcome::ServerError, 1);
     let told = world.balancer.observations(world.now);
     assert_eq!(told.len(), 2);
-    assert!(told[0].failures > 0.9 && told[0].in_flight == 0);
+    assert!(told[0].failures == 1 && told[0].in_flight == 0);
     assert_eq!(told[1].in_flight, 1);
     assert!((told[1].silence_s - 0.030).abs() < 1e-9, "{told:?}");
     let mut sum = told[1];

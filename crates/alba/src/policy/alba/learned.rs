@@ -15,16 +15,22 @@ const ANSWERS_KEPT: f64 = 0.98;
 /// estimate lives.
 const ANSWERS_DECAY: Duration = Duration::from_secs(10);
 
-/// A report's latency is itself an average over many answers, so it weighs as this many of them.
-const REPORTED_WEIGHT: f64 = 3.0;
-const REPORTED_KEPT: f64 = ANSWERS_KEPT * ANSWERS_KEPT * ANSWERS_KEPT;
-
 /// One answer may be this many times slower than expected before the rest is cut off, so that one hiccup of
 /// a heavy tail does not condemn its endpoint.
-const SLOWEST: f64 = 5.0;
+const SLOWEST: f64 = 10.0;
 
 /// Failures are forgotten within some multiples of this.
-const OUTCOME_DECAY: Duration = Duration::from_secs(5);
+const OUTCOME_DECAY: Duration = Duration::from_secs(10);
+
+/// What one success leaves of all outcomes before it: some ten speak for an endpoint.
+const SUCCESSES_KEPT: f64 = 0.9;
+
+/// What one failure leaves of the successes before it: an endpoint that begins to fail has a good past, and
+/// every request that goes on believing it fails.
+const GOOD_KEPT: f64 = 0.5;
+
+/// What one telling of others' outcomes leaves of those before it: the newest count most.
+const TOLD_KEPT: f64 = 0.2;
 
 /// Requests that the prior of the success rate counts for.
 const OUTCOME_PRIOR: f64 = 1.0;
@@ -49,8 +55,11 @@ pub(crate) struct Learned {
     answered_at: AtomicU64,
     /// Shortest time to connect, in nanoseconds.
     connect: AtomicU64,
-    /// Successes and failures, as other dispatchers saw them.
+    /// Successes and failures, as other dispatchers saw them lately, and when that was told.
     shared_outcomes: Sums,
+    shared_at: AtomicU64,
+    /// Successes and failures that others were told of.
+    told: [AtomicU64; 2],
     /// How long it had not answered any other dispatcher that waits for it, and when that was told.
     shared_silence: Stamped,
     draining_until: AtomicU64,
@@ -69,6 +78,8 @@ impl Learned {
             answered_at: AtomicU64::new(0),
             connect: AtomicU64::new(u64::MAX),
             shared_outcomes: Sums::default(),
+            shared_at: AtomicU64::new(0),
+            told: [AtomicU64::new(0), AtomicU64::new(0)],
             shared_silence: Stamped::new(),
             draining_until: AtomicU64::new(0),
             probing: AtomicBool::new(false),
@@ -96,7 +107,7 @@ impl Learned {
         now: Time,
     ) {
         let (slowness, answers) = self.evidence(now);
-        let believed = 1.0 + means.trust_in_slowness(answers) * (slowness - 1.0);
+        let believed = means.believed_slowness(slowness, answers);
         let expected_s = means.line.time_s(queue);
         let ratio = (time_s / expected_s).min(SLOWEST * believed.max(1.0));
         pool.slowness(slowness, answers, ratio);
@@ -108,33 +119,32 @@ impl Learned {
     /// How an attempt ended: a success or a failure.
     pub(super) fn ended(&self, success: bool, now: Time) {
         let keep = fade(&self.outcomes_at, now, OUTCOME_DECAY);
-        let (good, bad) = if success { (1.0, 0.0) } else { (0.0, 1.0) };
-        self.outcomes.add(keep, good, bad);
+        self.outcomes.update(|good, bad| {
+            if success {
+                (
+                    good * keep * SUCCESSES_KEPT + 1.0,
+                    bad * keep * SUCCESSES_KEPT,
+                )
+            } else {
+                (good * keep * GOOD_KEPT, bad * keep + 1.0)
+            }
+        });
     }
 
     /// Takes a report that left the endpoint at about `now`, while `own` requests of this process were in
     /// flight there.
-    pub(super) fn reported(
-        &self,
-        report: &LoadReport,
-        own: u32,
-        means: &Means,
-        pool: &PoolLearned,
-        now: Time,
-    ) {
+    pub(super) fn reported(&self, report: &LoadReport, own: u32, pool: &PoolLearned, now: Time) {
         if let Some(in_flight) = report.in_flight {
             let others = f64::from(in_flight.saturating_sub(own));
             pool.others(others, self.others.age(now));
             self.others.store(others, now);
-            if let Some(latency) = report.latency {
-                let expected_s = means.line.time_s(f64::from(in_flight));
-                let ratio = pool.reported(latency.as_secs_f64() / expected_s);
-                let keep = REPORTED_KEPT * fade(&self.ratios_at, now, ANSWERS_DECAY);
-                self.ratios
-                    .add(keep, ratio * REPORTED_WEIGHT, REPORTED_WEIGHT);
-            }
         }
-        if report.draining {
+        self.drains(report.draining, now);
+    }
+
+    /// It said whether it is draining.
+    pub(super) fn drains(&self, draining: bool, now: Time) {
+        if draining {
             self.draining_until
                 .store((now + DRAINING_FOR).as_nanos(), Ordering::Relaxed);
         } else if self.draining_until.load(Ordering::Relaxed) != 0 {
@@ -162,25 +172,18 @@ impl Learned {
     /// How slow it is, as far as that can be believed: times what the pool's line says.
     pub(super) fn slowness(&self, means: &Means, now: Time) -> f64 {
         let (slowness, answers) = self.evidence(now);
-        1.0 + means.trust_in_slowness(answers) * (slowness - 1.0)
+        means.believed_slowness(slowness, answers).max(0.1)
     }
 
-    /// Chance of success against the pool's, above 0 and at most 1.
+    /// Chance of success against the pool's, above 0 and at most 1: by what this process saw or by what others
+    /// did, whichever is worse.
     pub(super) fn success(&self, means: &Means, shared: bool, now: Time) -> f64 {
-        let (good, bad) = self.outcomes.load();
-        let (shared_good, shared_bad) = if shared {
-            self.shared_outcomes.load()
+        let own = chance(&self.outcomes, &self.outcomes_at, means, now);
+        if shared {
+            own.min(chance(&self.shared_outcomes, &self.shared_at, means, now))
         } else {
-            (0.0, 0.0)
-        };
-        if bad + shared_bad < 1e-3 {
-            return 1.0;
+            own
         }
-        let keep = faded(&self.outcomes_at, now, OUTCOME_DECAY);
-        let expected = means.success;
-        let good = good * keep + shared_good + OUTCOME_PRIOR * expected;
-        let all = good + bad * keep + shared_bad + OUTCOME_PRIOR * (1.0 - expected);
-        (good / all / expected).clamp(1e-3, 1.0)
     }
 
     /// For how long requests wait there without any answer, in seconds.
@@ -220,10 +223,17 @@ impl Learned {
     }
 
     /// What to tell others of it.
-    pub(crate) fn tell(&self, observation: &mut Observation, now: Time) {
-        let kept = faded(&self.outcomes_at, now, OUTCOME_DECAY);
-        let (good, bad) = self.outcomes.load();
-        (observation.successes, observation.failures) = (good * kept, bad * kept);
+    pub(crate) fn tell(
+        &self,
+        observation: &mut Observation,
+        (successes, failures): (u64, u64),
+        now: Time,
+    ) {
+        let since = |told: &AtomicU64, total: u64| {
+            total.saturating_sub(told.swap(total, Ordering::Relaxed))
+        };
+        observation.successes = since(&self.told[0], successes);
+        observation.failures = since(&self.told[1], failures);
         if observation.in_flight > 0 {
             observation.silence_s = self.silence_s(observation.in_flight, false, now);
         }
@@ -231,7 +241,11 @@ impl Learned {
 
     /// What others told of it.
     pub(crate) fn learn(&self, told: &Observation, now: Time) {
-        self.shared_outcomes.store(told.successes, told.failures);
+        if told.successes + told.failures > 0 {
+            let (good, bad) = (told.successes as f64, told.failures as f64);
+            self.shared_outcomes.add(TOLD_KEPT, good, bad);
+            self.shared_at.store(now.as_nanos(), Ordering::Relaxed);
+        }
         let silence_s = if told.silence_s.is_finite() {
             told.silence_s
         } else {
@@ -262,4 +276,17 @@ fn left(before_ns: u64, now: Time, decay: Duration) -> f64 {
     } else {
         (-exponent).exp()
     }
+}
+
+/// Chance of success against the pool's, above 0 and at most 1, by outcomes that fade.
+fn chance(outcomes: &Sums, written: &AtomicU64, means: &Means, now: Time) -> f64 {
+    let (good, bad) = outcomes.load();
+    if bad < 1e-3 {
+        return 1.0;
+    }
+    let keep = faded(written, now, OUTCOME_DECAY);
+    let expected = means.success;
+    let good = good * keep + OUTCOME_PRIOR * expected;
+    let all = good + bad * keep + OUTCOME_PRIOR * (1.0 - expected);
+    (good / all / expected).clamp(1e-3, 1.0)
 }

@@ -14,7 +14,7 @@ const FIRST: Fit = Fit {
 
 /// A request ahead costs at least this share of an answer without a queue: where servers have cores to
 /// spare the line is flat, and the shorter queue is still the better choice.
-const MIN_SLOPE: f64 = 0.02;
+const MIN_SLOPE: f64 = 0.1;
 
 /// A line through too few answers is worth nothing.
 const ENOUGH: f64 = 30.0;

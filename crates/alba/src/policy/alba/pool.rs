@@ -11,8 +11,15 @@ use crate::{Alba, Time};
 /// What one report leaves of all before it.
 const REPORTS_KEPT: f64 = 0.99;
 
+/// What one answer leaves of all before it.
+const ANSWERS_KEPT: f64 = 0.999;
+
 /// What one outcome changes of the pool's share of failures.
 const OUTCOME_SHARE: f64 = 0.01;
+
+/// The share of answers that take less than what is called late, and how fast that is learned.
+const LATE: f64 = 0.95;
+const LATE_STEP: f64 = 0.05;
 
 /// Bounds of the classes of a report's age, in seconds.
 const AGES_S: [f64; Trust::CLASSES - 1] = [0.03, 0.1, 0.3, 1.0];
@@ -28,12 +35,14 @@ pub(crate) struct PoolLearned {
     others: Sums,
     /// Share of failures.
     failing: Stamped,
-    /// Reported latency as a share of what the line says, and reports.
-    reported: Sums,
+    /// Time of an answer as a share of what the line says, and answers.
+    ratios: Sums,
     /// How far reports of some age can be trusted.
     reports: Trust,
     /// How far so many answers can be trusted to show an endpoint's slowness.
     slowness: Trust,
+    /// Time that few answers take longer than, in seconds.
+    late: Stamped,
 }
 
 /// The means at one moment, read once for all candidates of a pick.
@@ -45,6 +54,10 @@ pub(super) struct Means {
     pub(super) others: f64,
     /// Chance of success, above 0.
     pub(super) success: f64,
+    /// Time that few answers take longer than, in seconds.
+    pub(super) late_s: f64,
+    /// Time of an answer as a share of what the line says: near 1.
+    ratio: f64,
     reports: [f64; Trust::CLASSES],
     slowness: [f64; Trust::CLASSES],
 }
@@ -55,9 +68,10 @@ impl Means {
         self.reports[trust::class(age.as_secs_f64(), AGES_S)]
     }
 
-    /// What part of an endpoint's deviating slowness to believe after so many answers.
-    pub(super) fn trust_in_slowness(&self, answers: f64) -> f64 {
-        self.slowness[trust::class(answers, ANSWERS)]
+    /// How slow an endpoint is that so many answers make out to be so slow, as far as to be believed: 1 is
+    /// what the line says.
+    pub(super) fn believed_slowness(&self, slowness: f64, answers: f64) -> f64 {
+        1.0 + self.slowness[trust::class(answers, ANSWERS)] * (slowness - self.ratio)
     }
 }
 
@@ -67,9 +81,10 @@ impl PoolLearned {
             line: Line::default(),
             others: Sums::default(),
             failing: Stamped::new(),
-            reported: Sums::default(),
+            ratios: Sums::default(),
             reports: Trust::new([0.9, 0.8, 0.6, 0.3, 0.1], 10.0),
             slowness: Trust::new([0.0, 0.2, 0.4, 0.6, 0.8], 10.0),
+            late: Stamped::new(),
         }
     }
 
@@ -95,20 +110,35 @@ impl PoolLearned {
         self.others.add(REPORTS_KEPT, others, 1.0);
     }
 
-    /// A reported latency as a share of what the line says; returns it as a share of what other endpoints
-    /// report, since what they call latency may be a median, or leave out the network.
-    pub(super) fn reported(&self, ratio: f64) -> f64 {
-        self.reported.add(REPORTS_KEPT, ratio, 1.0);
-        let (sum, reports) = self.reported.load();
-        ratio * reports / sum.max(f64::MIN_POSITIVE)
-    }
-
     /// An endpoint that `answers` answers made out to be so slow took `ratio` times what the line says.
     pub(super) fn slowness(&self, slowness: f64, answers: f64, ratio: f64) {
+        let mean = self.mean_ratio();
         if answers > 0.0 {
             let class = trust::class(answers, ANSWERS);
-            self.slowness.compare(class, slowness - 1.0, ratio - 1.0);
+            self.slowness.compare(class, slowness - mean, ratio - mean);
         }
+        self.ratios.add(ANSWERS_KEPT, ratio, 1.0);
+    }
+
+    fn mean_ratio(&self) -> f64 {
+        let (ratios, answers) = self.ratios.load();
+        if answers == 0.0 {
+            1.0
+        } else {
+            ratios / answers
+        }
+    }
+
+    /// Learns what late is: a quantile, by steps up for each answer that took longer and smaller steps down
+    /// for all others.
+    pub(super) fn took(&self, time_s: f64, now: Time) {
+        let late_s = self.late.load().map_or(time_s, |(late_s, _)| late_s);
+        let late_s = if time_s > late_s {
+            late_s + LATE_STEP * time_s.min(10.0 * late_s) * LATE
+        } else {
+            late_s * (1.0 - LATE_STEP * (1.0 - LATE))
+        };
+        self.late.store(late_s.max(1e-6), now);
     }
 
     fn mean_others(&self) -> f64 {
@@ -127,11 +157,13 @@ impl PoolLearned {
         Means {
             line: self.line.fit(),
             others: self.mean_others(),
+            ratio: self.mean_ratio(),
             success: (1.0 - failing).max(1e-3),
+            late_s: self.late.load().map_or(f64::INFINITY, |(late_s, _)| late_s),
             reports: if without.trust {
                 whole
             } else {
-                self.reports.all()
+                self.reports.all().map(f64::sqrt)
             },
             slowness: if without.speed {
                 [0.0; Trust::CLASSES]

@@ -8,7 +8,7 @@
 use crate::sums::Sums;
 
 /// What one comparison leaves of all before it.
-const KEPT: f64 = 0.998;
+const KEPT: f64 = 0.9995;
 
 /// Slopes by class.
 #[derive(Debug)]
