@@ -137,7 +137,7 @@ pub struct Subset {
 pub struct Alba {
     /// Uniform draws per pick besides the endpoints with the newest reports; 1 to 16.
     pub draws: u32,
-    /// A report older than this counts as none.
+    /// Endpoints whose report is younger are preferred to others.
     pub fresh: Duration,
     /// Probes that a request pays for; 0 to 1, 0 sends none.
     pub probes_per_request: f64,

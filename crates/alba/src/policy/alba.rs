@@ -100,8 +100,7 @@ pub(crate) fn draw(
         }
     }
     let (_, waiting, best) = best?;
-    if let Some(entry) = &best.entry
-    {
+    if let Some(entry) = &best.entry {
         shared.ring.take(entry);
     }
     Some((best.position, waiting as f32))

@@ -83,16 +83,24 @@ fn one_that_hangs_gets_no_more() {
     assert_eq!(counts[2], 0, "{counts:?}");
 }
 
+/// An answer of each endpoint that reports so many in flight.
+fn report(world: &mut World, in_flight: [u32; 2]) {
+    for (index, in_flight) in (0..).zip(in_flight) {
+        let pick = world.pick_of(index);
+        world.pass(Duration::from_millis(10));
+        let done = Completion::new(Outcome::Success, world.now).with_report(busy(in_flight));
+        world.balancer.complete(pick, done);
+    }
+}
+
 #[test]
 fn reports_show_what_others_send() {
     let mut world = learned(2, 6);
-    for (id, in_flight) in [(0, 12), (1, 1)] {
-        let report = busy(in_flight);
-        world.balancer.observe(EndpointId(id), &report, world.now);
-    }
-    for _ in 0..5 {
-        assert_eq!(world.pick().index(), 1);
-    }
+    report(&mut world, [12, 1]);
+    assert_eq!(world.shares(50), [0, 50]);
+    world.pass(Duration::from_secs(60));
+    let counts = world.shares(400);
+    assert!(counts[0] > 20, "an old report says little: {counts:?}");
 }
 
 #[test]
@@ -100,6 +108,14 @@ fn without_reports_what_they_say_is_nothing() {
     let mut alba = Alba::default();
     alba.without.reports = true;
     let mut world = World::new(Policy::Alba(alba), &[1, 1], 6);
+    report(&mut world, [50, 0]);
+    let counts = world.shares(400);
+    assert!(counts.iter().all(|count| *count > 100), "{counts:?}");
+}
+
+#[test]
+fn a_report_that_all_dispatchers_get_ranks_nobody() {
+    let mut world = learned(2, 6);
     world.balancer.observe(EndpointId(0), &busy(50), world.now);
     let counts = world.shares(400);
     assert!(counts.iter().all(|count| *count > 100), "{counts:?}");

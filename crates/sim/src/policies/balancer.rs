@@ -92,7 +92,7 @@ impl Policy for Balanced {
     }
 
     fn probes(&mut self, now: Time, _rng: &mut Rng, out: &mut Vec<Server>) {
-        while let Some(probe) = self.balancer.probe(now) {
+        if let Some(probe) = self.balancer.probe(now) {
             let server = probe.id().0 as usize;
             if self.probes.len() <= server {
                 self.probes.resize_with(server + 1, || None);

@@ -19,6 +19,9 @@ const ANSWERS_DECAY: Duration = Duration::from_secs(10);
 /// a heavy tail does not condemn its endpoint.
 const SLOWEST: f64 = 10.0;
 
+/// An older report says nothing: load comes and goes within seconds.
+const OUTLIVED: Duration = Duration::from_secs(10);
+
 /// Failures are forgotten within some multiples of this.
 const OUTCOME_DECAY: Duration = Duration::from_secs(10);
 
@@ -152,9 +155,10 @@ impl Learned {
         }
     }
 
-    /// Requests of others that were in flight there as of the newest report, and how old that is.
+    /// Requests of others that were in flight there as of the newest report, and how old that is; `None` once
+    /// it says nothing any more.
     pub(super) fn report(&self, now: Time) -> Option<(f64, Duration)> {
-        self.others.age(now)
+        self.others.age(now).filter(|(_, age)| *age < OUTLIVED)
     }
 
     /// How slow it seems, and how many answers say so: 1 is what the pool's line says.
