@@ -370,7 +370,13 @@ impl Balancer {
                 } else {
                     0.0
                 };
-                slot.state.view(index, endpoint, effective_weight)
+                let mut view = slot.state.view(index, endpoint, effective_weight);
+                if let Policy::Alba(parameters) = &self.settings.policy {
+                    let (slowness, report_age) =
+                        alba::view(&slot.state, parameters, &self.lineage.learned, now);
+                    (view.slowness, view.report_age) = (slowness, report_age);
+                }
+                view
             },
         )
     }

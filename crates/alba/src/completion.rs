@@ -1,7 +1,5 @@
 //! How a picked attempt ended.
 
-use std::time::Duration;
-
 use crate::{LoadReport, Time};
 
 /// How a picked attempt ended.
@@ -48,8 +46,6 @@ pub struct Completion {
     pub at: Time,
     /// When the first byte of the answer came, if one did.
     pub first_byte: Option<Time>,
-    /// How long connecting took, if the attempt opened a connection.
-    pub connect: Option<Duration>,
     /// What the endpoint said of its load.
     pub report: Option<LoadReport>,
 }
@@ -61,7 +57,6 @@ impl Completion {
             outcome,
             at,
             first_byte: None,
-            connect: None,
             report: None,
         }
     }
@@ -70,13 +65,6 @@ impl Completion {
     #[must_use]
     pub const fn with_first_byte(mut self, first_byte: Time) -> Self {
         self.first_byte = Some(first_byte);
-        self
-    }
-
-    /// The same, with how long connecting took.
-    #[must_use]
-    pub const fn with_connect(mut self, connect: Duration) -> Self {
-        self.connect = Some(connect);
         self
     }
 

@@ -73,6 +73,11 @@ pub struct EndpointView<'a> {
     pub failures: u64,
     /// Peak-sensitive moving average of time to first byte; `None` before the first success.
     pub latency: Option<Duration>,
+    /// What the learned policy believes: times what an answer takes at an endpoint of ordinary speed under the
+    /// same load; 1 under other policies.
+    pub slowness: f64,
+    /// Age of the newest load report that came with an answer or to a probe.
+    pub report_age: Option<Duration>,
     /// What the user wrote.
     pub configured_weight: u32,
     /// What is used: 0 while the endpoint is not picked.
@@ -182,6 +187,8 @@ impl EndpointState {
             successes: self.successes.load(Ordering::Relaxed),
             failures: self.failures.load(Ordering::Relaxed),
             latency: self.latency.last().map(Duration::from_secs_f64),
+            slowness: 1.0,
+            report_age: None,
             configured_weight: configured.weight,
             effective_weight,
             healthy: self.is_healthy(),

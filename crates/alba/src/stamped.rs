@@ -29,10 +29,10 @@ impl Stamped {
         unpack(self.0.load(Ordering::Relaxed))
     }
 
-    /// The value and how old it is at `now`.
-    pub(crate) fn age(&self, now: Time) -> Option<(f64, Duration)> {
+    /// The value and how old it is at `now`, in ticks.
+    pub(crate) fn age(&self, now: Time) -> Option<(f64, u32)> {
         let (value, stamp) = self.load()?;
-        Some((value, duration(elapsed_ticks(stamp, ticks(now)))))
+        Some((value, elapsed_ticks(stamp, ticks(now))))
     }
 
     pub(crate) fn store(&self, value: f64, at: Time) {
@@ -61,6 +61,16 @@ impl Stamped {
 pub(crate) fn ticks(at: Time) -> u32 {
     // Wraps by intent.
     (at.as_nanos() >> TICK_SHIFT) as u32
+}
+
+/// How many whole ticks so long a time is, for comparing with ages.
+pub(crate) const fn ticks_in(time: Duration) -> u32 {
+    let ticks = time.as_nanos() >> TICK_SHIFT;
+    if ticks > u32::MAX as u128 {
+        u32::MAX
+    } else {
+        ticks as u32
+    }
 }
 
 /// From stamp to stamp; 0 if `later` is in truth a little earlier.

@@ -12,26 +12,33 @@ impl Sums {
         unpack(self.0.load(Ordering::Relaxed))
     }
 
+    /// The first by the second, or `otherwise` while there is nothing.
+    pub(crate) fn ratio_or(&self, otherwise: f64) -> f64 {
+        let (first, second) = self.load();
+        if second == 0.0 {
+            otherwise
+        } else {
+            first / second
+        }
+    }
+
     /// Keeps `keep` of both sums (0 to 1) and adds to them.
     pub(crate) fn add(&self, keep: f64, first: f64, second: f64) {
         self.update(|a, b| (a * keep + first, b * keep + second));
     }
 
+    pub(crate) fn store(&self, first: f64, second: f64) {
+        self.0.store(pack(first, second), Ordering::Relaxed);
+    }
+
     /// Replaces both sums by what `next` makes of them.
+    ///
+    /// Of two threads that do so at once one may be lost: the sums are of many, and a locked instruction for
+    /// each would be most of what a completion costs.
     pub(crate) fn update(&self, next: impl Fn(f64, f64) -> (f64, f64)) {
-        let mut word = self.0.load(Ordering::Relaxed);
-        loop {
-            let (a, b) = unpack(word);
-            let (first, second) = next(a, b);
-            let next = pack(first, second);
-            match self
-                .0
-                .compare_exchange_weak(word, next, Ordering::Relaxed, Ordering::Relaxed)
-            {
-                Ok(_) => return,
-                Err(current) => word = current,
-            }
-        }
+        let (first, second) = self.load();
+        let (first, second) = next(first, second);
+        self.store(first, second);
     }
 }
 

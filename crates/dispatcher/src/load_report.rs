@@ -204,7 +204,6 @@ impl Question {
                 acquire::open_h2(&self.cluster, &self.pool, &self.target, place, &self.limits)
                     .await
                     .map_err(text)?
-                    .0
             }
         };
         let (stream, mut source) = connection.exchange(request, true).await.map_err(text)?;

@@ -22,13 +22,12 @@ mod trust;
 
 use std::time::Duration;
 
-use smallvec::SmallVec;
-
 use self::pool::{Means, PoolLearned};
 use self::probing::Probing;
-use self::ring::{Entry, Ring};
+use self::ring::Ring;
 use super::Context;
 use crate::endpoint::EndpointState;
+use crate::stamped::{duration, ticks_in};
 use crate::{Alba, Completion, LoadReport, Locality, Outcome, Rng, Time};
 
 /// Most uniform draws.
@@ -60,13 +59,22 @@ const FAILURE_PRICE_S: f64 = 5.0;
 
 /// One endpoint that may be picked.
 #[derive(Clone, Copy)]
-struct Candidate<'a> {
+struct Candidate {
     position: u32,
-    state: &'a EndpointState,
-    /// Its report: others' requests in flight, and how old.
-    report: Option<(f64, Duration)>,
-    /// What is used up if it is picked.
-    entry: Option<Entry>,
+    /// Requests in flight there, as far as can be told.
+    waiting: f64,
+    /// Expected cost of one more request there, in seconds.
+    score: f64,
+}
+
+/// The best of those considered so far.
+#[derive(Default)]
+struct Search {
+    considered: [u32; MAX_DRAWS + ring::LEN],
+    count: usize,
+    best: Option<Candidate>,
+    best_fresh: Option<Candidate>,
+    fresh: usize,
 }
 
 /// The position of the best candidate, and how many requests are in flight there; `None` if every candidate was tried before.
@@ -76,104 +84,96 @@ pub(crate) fn draw(
     shared: Shared<'_>,
     rng: &mut Rng,
 ) -> Option<(u32, f32)> {
-    let mut candidates = SmallVec::<[Candidate<'_>; MAX_DRAWS + ring::LEN]>::new();
-    gather(context, alba, shared.ring, rng, &mut candidates);
-    let is_fresh =
-        |candidate: &Candidate<'_>| candidate.report.is_some_and(|(_, age)| age < alba.fresh);
-    let fresh = candidates
-        .iter()
-        .filter(|candidate| is_fresh(candidate))
-        .count();
-    let means = shared.pool.means(alba);
-    let mut best: Option<(f64, f64, &Candidate<'_>)> = None;
-    for candidate in &candidates {
-        if candidate.report.is_none_or(|(_, age)| age > probing::STALE) {
-            shared.probing.want(candidate.position);
-        }
-        if fresh >= FRESH_ENOUGH && !is_fresh(candidate) {
-            continue;
-        }
-        let waiting = waiting(candidate, &means);
-        let score = score(context, alba, &means, candidate, waiting);
-        if best.is_none_or(|(lowest, ..)| score < lowest * CLEARLY) {
-            best = Some((score, waiting, candidate));
-        }
-    }
-    let (_, waiting, best) = best?;
-    if let Some(entry) = &best.entry {
-        shared.ring.take(entry);
-    }
-    Some((best.position, waiting as f32))
-}
-
-/// Uniform draws, and endpoints that were heard of last.
-fn gather<'a>(
-    context: Context<'a>,
-    alba: &Alba,
-    ring: &Ring,
-    rng: &mut Rng,
-    candidates: &mut SmallVec<[Candidate<'a>; MAX_DRAWS + ring::LEN]>,
-) {
-    let (now, pool) = (context.now, context.pool);
-    let mut consider = |position: u32, entry: Option<Entry>| {
-        if let Some(twin) = candidates.iter_mut().find(|twin| twin.position == position) {
-            twin.entry = twin.entry.or(entry);
-            return;
-        }
-        let state = &*context.slots[position as usize].state;
-        if context.request.tried.contains(&state.id) {
-            return;
-        }
-        let report = state.learned.report(now);
-        candidates.push(Candidate {
-            position,
-            state,
-            report,
-            entry,
-        });
+    let means = shared.pool.means(&alba.without);
+    let fresh_ticks = ticks_in(alba.fresh);
+    let mut search = Search::default();
+    let pool = context.pool;
+    let mut consider = |position: u32| {
+        search.consider(context, alba, shared.probing, &means, fresh_ticks, position);
     };
     let draws = (alba.draws.max(1) as usize).min(MAX_DRAWS);
     let len = pool.len() as usize;
     if len <= draws {
         // From a random start: on a tie the first candidate wins.
         let start = pool.draw(rng);
-        (start..start + len).for_each(|candidate| consider(pool.position(candidate % len), None));
+        (start..start + len).for_each(|candidate| consider(pool.position(candidate % len)));
     } else {
         for _ in 0..draws {
-            consider(pool.position(pool.draw(rng)), None);
+            consider(pool.position(pool.draw(rng)));
         }
     }
     if !alba.without.ring {
-        for entry in ring.entries(now) {
+        for (position, age) in shared.ring.entries(context.now) {
             // The pool also knows what is in the dispatcher's subset.
-            if entry.age < alba.fresh && pool.has(entry.position) {
-                consider(entry.position, Some(entry));
+            if age < fresh_ticks && pool.has(position) {
+                consider(position);
             }
+        }
+    }
+    let best = if search.fresh >= FRESH_ENOUGH {
+        search.best_fresh?
+    } else {
+        search.best?
+    };
+    shared.ring.take(best.position);
+    Some((best.position, best.waiting as f32))
+}
+
+impl Search {
+    fn consider(
+        &mut self,
+        context: Context<'_>,
+        alba: &Alba,
+        probing: &Probing,
+        means: &Means<'_>,
+        fresh_ticks: u32,
+        position: u32,
+    ) {
+        if self.considered[..self.count].contains(&position) {
+            return;
+        }
+        let state = &*context.slots[position as usize].state;
+        if context.request.tried.contains(&state.id) {
+            return;
+        }
+        self.considered[self.count] = position;
+        self.count += 1;
+        let report = state.learned.report(context.now);
+        let others = match report {
+            None => means.others,
+            Some((others, age)) => {
+                means.others + means.trust_in_report(age) * (others - means.others)
+            }
+        };
+        let waiting = OWN * f64::from(state.in_flight()) + others;
+        let candidate = Candidate {
+            position,
+            waiting,
+            score: score(context, alba, means, position, waiting),
+        };
+        keep_better(&mut self.best, candidate);
+        let age = report.map_or(u32::MAX, |(_, age)| age);
+        if age < fresh_ticks {
+            keep_better(&mut self.best_fresh, candidate);
+            self.fresh += 1;
+        }
+        if age > probing::STALE {
+            probing.want(position);
         }
     }
 }
 
-/// Requests in flight at an endpoint, all dispatchers' together, as far as can be told.
-fn waiting(candidate: &Candidate<'_>, means: &Means) -> f64 {
-    let own = f64::from(candidate.state.in_flight());
-    let others = match candidate.report {
-        None => means.others,
-        Some((others, age)) => means.others + means.trust_in_report(age) * (others - means.others),
-    };
-    OWN * own + others
+fn keep_better(best: &mut Option<Candidate>, candidate: Candidate) {
+    if best.is_none_or(|best| candidate.score < best.score * CLEARLY) {
+        *best = Some(candidate);
+    }
 }
 
 /// Expected cost of one more request there, in seconds.
-fn score(
-    context: Context<'_>,
-    alba: &Alba,
-    means: &Means,
-    candidate: &Candidate<'_>,
-    waiting: f64,
-) -> f64 {
+fn score(context: Context<'_>, alba: &Alba, means: &Means<'_>, position: u32, waiting: f64) -> f64 {
     let without = &alba.without;
-    let slot = &context.slots[candidate.position as usize];
-    let state = candidate.state;
+    let slot = &context.slots[position as usize];
+    let state = &*slot.state;
     let learned = &state.learned;
     let now = context.now;
     let slowness = learned.slowness(means, now);
@@ -202,11 +202,7 @@ fn score(
     if !without.locality {
         time += match context.request.origin {
             None => slot.price_s,
-            Some(origin) => price_s(
-                alba,
-                origin,
-                &context.endpoints[candidate.position as usize].locality,
-            ),
+            Some(origin) => price_s(alba, origin, &context.endpoints[position as usize].locality),
         };
     }
     time
@@ -249,40 +245,47 @@ pub(crate) fn complete(
     pick: (Time, f32),
     done: &Completion,
 ) {
-    let learned = &state.learned;
-    let (sent, queue) = (pick.0, f64::from(pick.1));
-    if let Some(took) = done.connect {
-        learned.connected(took);
-    }
     if done.outcome == Outcome::Cancelled {
         return;
     }
+    let learned = &state.learned;
     let success = !done.outcome.is_failure();
-    learned.ended(success, done.at);
     shared.pool.ended(success, done.at);
     if !done.outcome.is_local_origin() {
         learned.heard(done.at);
     }
-    let means = shared.pool.means(alba);
     if let Some(report) = &done.report
         && !alba.without.reports
     {
         let own = state.in_flight().saturating_sub(1);
         learned.reported(report, own, shared.pool, done.at);
     }
-    if !success {
+    let answer = success.then(|| {
+        let (sent, queue) = pick;
+        let answered = done.first_byte.unwrap_or(done.at);
+        (answered.since(sent).as_secs_f64(), f64::from(queue))
+    });
+    let means = shared.pool.means(&alba.without);
+    learned.ended(answer, &means, shared.pool, done.at);
+    let Some((time_s, _)) = answer else {
         return;
-    }
-    let answered = done.first_byte.unwrap_or(done.at);
-    let took = answered
-        .since(sent)
-        .saturating_sub(done.connect.unwrap_or_default());
-    let time_s = took.as_secs_f64();
+    };
     shared.pool.took(time_s, done.at);
-    learned.answered(time_s, queue, &means, shared.pool, done.at);
     if let Some(position) = position {
         shared.ring.push(position, done.at);
     }
+}
+
+/// An endpoint's slowness as believed, and the age of its report, for people.
+pub(crate) fn view(
+    state: &EndpointState,
+    alba: &Alba,
+    pool: &PoolLearned,
+    now: Time,
+) -> (f64, Option<Duration>) {
+    let slowness = state.learned.slowness(&pool.means(&alba.without), now);
+    let report = state.learned.report(now);
+    (slowness, report.map(|(_, age)| duration(age)))
 }
 
 /// Takes a report that came to a probe (`asked`) or by itself. One that came by itself reached all dispatchers

@@ -248,22 +248,6 @@ fn observations_tell_what_was_seen() {
 }
 
 #[test]
-fn connecting_is_not_the_endpoints_slowness() {
-    let mut world = learned(2, 14);
-    for _ in 0..50 {
-        for (index, connect_ms) in [(0, 0), (1, 90)] {
-            let pick = world.pick_of(index);
-            world.pass(Duration::from_millis(10 + connect_ms));
-            let done = Completion::new(Outcome::Success, world.now)
-                .with_connect(Duration::from_millis(connect_ms));
-            world.balancer.complete(pick, done);
-        }
-    }
-    let counts = world.shares(400);
-    assert!(counts.iter().all(|count| *count > 100), "{counts:?}");
-}
-
-#[test]
 fn the_same_seed_gives_the_same_picks() {
     let run = |seed| {
         let mut world = learned(20, seed);

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::time::timeout_at;
 
@@ -37,70 +37,65 @@ pub(crate) enum AcquireError {
     Overflow,
 }
 
-/// An idle HTTP/1.1 connection, or a new one with how long connecting took.
+/// An idle HTTP/1.1 connection or a new one. True: it has carried requests before.
 pub(crate) async fn h1(
     cluster: &LocalCluster,
     pool: &Rc<EndpointPool>,
     target: &Target,
-) -> Result<(H1Connection, Option<Duration>), AcquireError> {
+) -> Result<(H1Connection, bool), AcquireError> {
     let mut waiting = None;
     loop {
         if let Some(connection) = pool.idle() {
-            return Ok((connection, None));
+            return Ok((connection, true));
         }
         if let Some(place) = pool.place(&cluster.shared) {
-            let started = Instant::now();
             let io = open(cluster, target).await?;
-            return Ok((H1Connection::new(io, place), Some(started.elapsed())));
+            return Ok((H1Connection::new(io, place), false));
         }
         wait(cluster, pool, &mut waiting).await?;
     }
 }
 
-/// A shared HTTP/2 connection, or a new one with how long connecting took.
+/// A shared HTTP/2 connection or a new one.
 pub(crate) async fn h2(
     cluster: &LocalCluster,
     pool: &Rc<EndpointPool>,
     target: &Target,
     limits: &Limits,
-) -> Result<(H2Connection, Option<Duration>), AcquireError> {
+) -> Result<H2Connection, AcquireError> {
     let mut waiting = None;
     loop {
         if let Some(connection) = pool.shared() {
-            return Ok((connection, None));
+            return Ok(connection);
         }
         let _opening = pool.opening.lock().await;
         if let Some(connection) = pool.shared() {
-            return Ok((connection, None));
+            return Ok(connection);
         }
         if let Some(place) = pool.place(&cluster.shared) {
-            let (connection, took) = open_h2(cluster, pool, target, place, limits).await?;
-            return Ok((connection, Some(took)));
+            return open_h2(cluster, pool, target, place, limits).await;
         }
         drop(_opening);
         wait(cluster, pool, &mut waiting).await?;
     }
 }
 
-/// A new HTTP/2 connection, which others may share from now on, and how long connecting took without HTTP/2's own
-/// handshake.
+/// A new HTTP/2 connection, which others may share from now on.
 pub(crate) async fn open_h2(
     cluster: &LocalCluster,
     pool: &Rc<EndpointPool>,
     target: &Target,
     place: Place,
     limits: &Limits,
-) -> Result<(H2Connection, Duration), AcquireError> {
-    let started = Instant::now();
+) -> Result<H2Connection, AcquireError> {
     let io = open(cluster, target).await?;
-    let took = started.elapsed();
     let config = &cluster.shared.config.connection_pool;
     let max_requests = config.max_requests_per_connection;
     let connection = H2Connection::open(io, place, max_requests, config.connect_timeout, limits)
         .await
         .map_err(|error| AcquireError::Handshake(target.clone(), error))?;
     pool.share(connection.clone());
-    Ok((connection, took))
+    Ok(connection)
 }
 
 /// A connection with TLS, if the cluster has it.

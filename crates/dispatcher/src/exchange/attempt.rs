@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use alba::{Completion, EndpointId, LoadReport, Outcome, Pick, PickRequest};
 use http1::RequestKind;
@@ -76,7 +76,6 @@ pub(crate) struct InFlight {
     cluster: Rc<LocalCluster>,
     pick: Option<Pick>,
     first_byte: Option<alba::Time>,
-    connect: Option<Duration>,
     report: Option<LoadReport>,
     outcome: Outcome,
 }
@@ -87,9 +86,6 @@ impl Drop for InFlight {
             let mut completion = Completion::new(self.outcome, clock::now());
             if let Some(first_byte) = self.first_byte {
                 completion = completion.with_first_byte(first_byte);
-            }
-            if let Some(connect) = self.connect {
-                completion = completion.with_connect(connect);
             }
             if let Some(report) = self.report {
                 completion = completion.with_report(report);
@@ -173,7 +169,6 @@ impl Attempt<'_, '_> {
                 cluster: cluster.clone(),
                 pick: Some(pick),
                 first_byte: None,
-                connect: None,
                 report: None,
                 outcome: Outcome::Cancelled,
             },
@@ -189,8 +184,8 @@ impl Attempt<'_, '_> {
         sides: &mut Sides<'_, '_, B, S>,
     ) -> Result<Attempted, BodyError> {
         // Most often an idle connection is there: no need to set up a wait.
-        let (mut connection, connect) = match picked.pool.idle() {
-            Some(connection) => (connection, None),
+        let (mut connection, reused) = match picked.pool.idle() {
+            Some(connection) => (connection, true),
             None => {
                 let pool = picked.pool.clone();
                 let target = picked.target.clone();
@@ -202,8 +197,6 @@ impl Attempt<'_, '_> {
                 }
             }
         };
-        let reused = connect.is_none();
-        picked.in_flight.connect = connect;
         let kind = RequestKind {
             head: self.forward.facts.is_head,
             upgrade: self.forward.facts.upgrades,
@@ -248,23 +241,20 @@ impl Attempt<'_, '_> {
         let (pool, target) = (picked.pool.clone(), picked.target.clone());
         let ends = self.forward.body == http1::Body::Empty;
         let beginning = async {
-            let (connection, connect) = match pool.shared() {
-                Some(connection) => (connection, None),
+            let connection = match pool.shared() {
+                Some(connection) => connection,
                 None => {
                     let limits = &self.worker.options.limits;
                     Box::pin(acquire::h2(self.forward.cluster, &pool, &target, limits)).await?
                 }
             };
             let begun = connection.exchange(head.clone(), ends).await;
-            let begun = begun.map_err(|error| AcquireError::Gone(target.clone(), error));
-            begun.map(|(stream, source)| (stream, source, connect))
+            begun.map_err(|error| AcquireError::Gone(target.clone(), error))
         };
-        let (stream, mut source, connect) =
-            match self.acquired(picked, sides.timer, beginning).await {
-                Ok(exchange) => exchange,
-                Err(attempted) => return Ok(attempted),
-            };
-        picked.in_flight.connect = connect;
+        let (stream, mut source) = match self.acquired(picked, sides.timer, beginning).await {
+            Ok(exchange) => exchange,
+            Err(attempted) => return Ok(attempted),
+        };
         let stream = RefCell::new(Some(stream));
         let mut up = H2Sink::new(&stream, ends);
         let conversation = self

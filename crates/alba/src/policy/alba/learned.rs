@@ -4,26 +4,23 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::pool::{Means, PoolLearned};
-use crate::stamped::Stamped;
+use crate::stamped::{Stamped, duration, ticks_in};
 use crate::sums::Sums;
 use crate::{LoadReport, Observation, Time};
 
 /// What one answer leaves of all before it: some fifty answers speak for an endpoint's slowness.
 const ANSWERS_KEPT: f64 = 0.98;
 
-/// With no answers, slowness is forgotten within some multiples of this; as long as Linkerd's latency
-/// estimate lives.
-const ANSWERS_DECAY: Duration = Duration::from_secs(10);
+/// With no answers, slowness and failures are forgotten within some multiples of this; as long as Linkerd's
+/// latency estimate lives.
+const DECAY_NS: f64 = 10e9;
 
 /// One answer may be this many times slower than expected before the rest is cut off, so that one hiccup of
 /// a heavy tail does not condemn its endpoint.
 const SLOWEST: f64 = 10.0;
 
 /// An older report says nothing: load comes and goes within seconds.
-const OUTLIVED: Duration = Duration::from_secs(10);
-
-/// Failures are forgotten within some multiples of this.
-const OUTCOME_DECAY: Duration = Duration::from_secs(10);
+const OUTLIVED: u32 = ticks_in(Duration::from_secs(10));
 
 /// What one success leaves of all outcomes before it: some ten speak for an endpoint.
 const SUCCESSES_KEPT: f64 = 0.9;
@@ -48,16 +45,14 @@ pub(crate) struct Learned {
     others: Stamped,
     /// Times that answers took as shares of what the pool's line says, and answers.
     ratios: Sums,
-    ratios_at: AtomicU64,
     /// Successes and failures.
     outcomes: Sums,
-    outcomes_at: AtomicU64,
+    /// When the two above were written last.
+    written_at: AtomicU64,
     /// When it answered last, or when waiting for it began, if that is later.
     heard: AtomicU64,
     /// When it answered last.
     answered_at: AtomicU64,
-    /// Shortest time to connect, in nanoseconds.
-    connect: AtomicU64,
     /// Successes and failures, as other dispatchers saw them lately, and when that was told.
     shared_outcomes: Sums,
     shared_at: AtomicU64,
@@ -74,12 +69,10 @@ impl Learned {
         Self {
             others: Stamped::new(),
             ratios: Sums::default(),
-            ratios_at: AtomicU64::new(0),
             outcomes: Sums::default(),
-            outcomes_at: AtomicU64::new(0),
+            written_at: AtomicU64::new(0),
             heard: AtomicU64::new(0),
             answered_at: AtomicU64::new(0),
-            connect: AtomicU64::new(u64::MAX),
             shared_outcomes: Sums::default(),
             shared_at: AtomicU64::new(0),
             told: [AtomicU64::new(0), AtomicU64::new(0)],
@@ -100,38 +93,31 @@ impl Learned {
         self.answered_at.store(now.as_nanos(), Ordering::Relaxed);
     }
 
-    /// An answer to this process that took `time_s` and met a queue of `queue` when it was asked for.
-    pub(super) fn answered(
+    /// How an attempt of this process ended: with an answer that took `time_s` and met a queue of `queue` when
+    /// it was asked for, or with a failure.
+    pub(super) fn ended(
         &self,
-        time_s: f64,
-        queue: f64,
-        means: &Means,
+        answer: Option<(f64, f64)>,
+        means: &Means<'_>,
         pool: &PoolLearned,
         now: Time,
     ) {
-        let (slowness, answers) = self.evidence(now);
+        let keep = left(self.written_at.load(Ordering::Relaxed), now);
+        self.written_at.store(now.as_nanos(), Ordering::Relaxed);
+        let Some((time_s, queue)) = answer else {
+            self.ratios.add(keep, 0.0, 0.0);
+            self.outcomes
+                .update(|good, bad| (good * keep * GOOD_KEPT, bad * keep + 1.0));
+            return;
+        };
+        let (slowness, answers) = self.evidence(keep);
         let believed = means.believed_slowness(slowness, answers);
         let expected_s = means.line.time_s(queue);
         let ratio = (time_s / expected_s).min(SLOWEST * believed.max(1.0));
         pool.slowness(slowness, answers, ratio);
-        pool.line.add(queue, ratio * expected_s / believed.max(0.1));
-        let keep = ANSWERS_KEPT * fade(&self.ratios_at, now, ANSWERS_DECAY);
-        self.ratios.add(keep, ratio, 1.0);
-    }
-
-    /// How an attempt ended: a success or a failure.
-    pub(super) fn ended(&self, success: bool, now: Time) {
-        let keep = fade(&self.outcomes_at, now, OUTCOME_DECAY);
-        self.outcomes.update(|good, bad| {
-            if success {
-                (
-                    good * keep * SUCCESSES_KEPT + 1.0,
-                    bad * keep * SUCCESSES_KEPT,
-                )
-            } else {
-                (good * keep * GOOD_KEPT, bad * keep + 1.0)
-            }
-        });
+        pool.line.add(queue, ratio * expected_s / believed);
+        self.ratios.add(keep * ANSWERS_KEPT, ratio, 1.0);
+        self.outcomes.add(keep * SUCCESSES_KEPT, 1.0, 0.0);
     }
 
     /// Takes a report that left the endpoint at about `now`, while `own` requests of this process were in
@@ -155,34 +141,33 @@ impl Learned {
         }
     }
 
-    /// Requests of others that were in flight there as of the newest report, and how old that is; `None` once
-    /// it says nothing any more.
-    pub(super) fn report(&self, now: Time) -> Option<(f64, Duration)> {
+    /// Requests of others that were in flight there as of the newest report, and how old that is in ticks;
+    /// `None` once it says nothing any more.
+    pub(super) fn report(&self, now: Time) -> Option<(f64, u32)> {
         self.others.age(now).filter(|(_, age)| *age < OUTLIVED)
     }
 
-    /// How slow it seems, and how many answers say so: 1 is what the pool's line says.
-    fn evidence(&self, now: Time) -> (f64, f64) {
-        let (mut ratios, mut answers) = self.ratios.load();
-        let keep = faded(&self.ratios_at, now, ANSWERS_DECAY);
-        (ratios, answers) = (ratios * keep, answers * keep);
+    /// How slow it seems, and how many answers say so, if `keep` is left of them: 1 is what the pool's line says.
+    fn evidence(&self, keep: f64) -> (f64, f64) {
+        let (ratios, answers) = self.ratios.load();
         if answers > 1e-3 {
-            (ratios / answers, answers)
+            (ratios / answers, answers * keep)
         } else {
             (1.0, 0.0)
         }
     }
 
     /// How slow it is, as far as that can be believed: times what the pool's line says.
-    pub(super) fn slowness(&self, means: &Means, now: Time) -> f64 {
-        let (slowness, answers) = self.evidence(now);
-        means.believed_slowness(slowness, answers).max(0.1)
+    pub(super) fn slowness(&self, means: &Means<'_>, now: Time) -> f64 {
+        let keep = left(self.written_at.load(Ordering::Relaxed), now);
+        let (slowness, answers) = self.evidence(keep);
+        means.believed_slowness(slowness, answers)
     }
 
     /// Chance of success against the pool's, above 0 and at most 1: by what this process saw or by what others
     /// did, whichever is worse.
-    pub(super) fn success(&self, means: &Means, shared: bool, now: Time) -> f64 {
-        let own = chance(&self.outcomes, &self.outcomes_at, means, now);
+    pub(super) fn success(&self, means: &Means<'_>, shared: bool, now: Time) -> f64 {
+        let own = chance(&self.outcomes, &self.written_at, means, now);
         if shared {
             own.min(chance(&self.shared_outcomes, &self.shared_at, means, now))
         } else {
@@ -200,17 +185,14 @@ impl Learned {
         };
         if shared && let Some((told_s, age)) = self.shared_silence.age(now) {
             // It is as silent as for the one that heard of it last, and silent to others only as of then.
-            let told_at = now.as_nanos().saturating_sub(age.as_nanos() as u64);
+            let told_at = now
+                .as_nanos()
+                .saturating_sub(duration(age).as_nanos() as u64);
             if self.answered_at.load(Ordering::Relaxed) < told_at {
                 return own_s.max(told_s);
             }
         }
         own_s
-    }
-
-    pub(super) fn connected(&self, took: Duration) {
-        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        self.connect.fetch_min(nanos, Ordering::Relaxed);
     }
 
     pub(super) fn is_draining(&self, now: Time) -> bool {
@@ -259,23 +241,12 @@ impl Learned {
     }
 }
 
-/// What is left of sums that were last written at `written`, which becomes `now`. Every elapsed moment is
-/// counted once, whichever threads come in between.
-fn fade(written: &AtomicU64, now: Time, decay: Duration) -> f64 {
-    let before = written.fetch_max(now.as_nanos(), Ordering::Relaxed);
-    left(before, now, decay)
-}
-
-/// The same, of sums that are only read.
-fn faded(written: &AtomicU64, now: Time, decay: Duration) -> f64 {
-    left(written.load(Ordering::Relaxed), now, decay)
-}
-
-fn left(before_ns: u64, now: Time, decay: Duration) -> f64 {
+/// What is left of sums that were last written at `before_ns`.
+fn left(before_ns: u64, now: Time) -> f64 {
     let elapsed_ns = now.as_nanos().saturating_sub(before_ns) as f64;
-    let exponent = elapsed_ns / decay.as_nanos() as f64;
+    let exponent = elapsed_ns * (1.0 / DECAY_NS);
     // Under load hardly any time has passed, and exp is the dearest part of a completion.
-    if exponent < 1e-3 {
+    if exponent < 1e-2 {
         1.0 - exponent
     } else {
         (-exponent).exp()
@@ -283,12 +254,12 @@ fn left(before_ns: u64, now: Time, decay: Duration) -> f64 {
 }
 
 /// Chance of success against the pool's, above 0 and at most 1, by outcomes that fade.
-fn chance(outcomes: &Sums, written: &AtomicU64, means: &Means, now: Time) -> f64 {
+fn chance(outcomes: &Sums, written: &AtomicU64, means: &Means<'_>, now: Time) -> f64 {
     let (good, bad) = outcomes.load();
     if bad < 1e-3 {
         return 1.0;
     }
-    let keep = faded(written, now, OUTCOME_DECAY);
+    let keep = left(written.load(Ordering::Relaxed), now);
     let expected = means.success;
     let good = good * keep + OUTCOME_PRIOR * expected;
     let all = good + bad * keep + OUTCOME_PRIOR * (1.0 - expected);

@@ -1,5 +1,7 @@
 //! How the time of an answer grows with the queue it meets, learned over all endpoints.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use crate::sums::Sums;
 
 /// What one answer leaves of all before it: some thousand answers make the line.
@@ -16,20 +18,27 @@ const FIRST: Fit = Fit {
 /// spare the line is flat, and the shorter queue is still the better choice.
 const MIN_SLOPE: f64 = 0.1;
 
+/// The first answers each make the line anew, later ones only every so many: a thousandth of its evidence moves
+/// it little.
+const FITTED_EACH: u32 = 64;
+const FITTED_OFTEN: u32 = 8;
+
 /// A line through too few answers is worth nothing.
 const ENOUGH: f64 = 30.0;
 
 /// Least squares of time on queue, with forgetting. One line through the answers of all endpoints, each
 /// divided by its endpoint's slowness: a line of its own for every endpoint would be fitted to noise, and the
 /// luckiest of many would win.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Line {
-    /// Answers, and seconds.
+    /// Mean seconds, and mean of queue times seconds.
     time: Sums,
-    /// Queue, and its square.
+    /// Mean queue, and mean of its square.
     queue: Sums,
-    /// Queue times seconds.
-    product: Sums,
+    answers: AtomicU32,
+    /// Seconds without a queue, and per request in it: worked out now and then, since picks read it far more
+    /// often.
+    fit: Sums,
 }
 
 /// The line at one moment.
@@ -49,33 +58,49 @@ impl Fit {
 }
 
 impl Line {
+    pub(super) fn new() -> Self {
+        let line = Self {
+            time: Sums::default(),
+            queue: Sums::default(),
+            answers: AtomicU32::new(0),
+            fit: Sums::default(),
+        };
+        line.fit.store(FIRST.base_s, FIRST.slope_s);
+        line
+    }
+
+    /// An answer that met this queue and would have taken so long at an endpoint of ordinary speed.
     pub(super) fn add(&self, queue: f64, time_s: f64) {
-        self.time.add(KEPT, 1.0, time_s);
-        self.queue.add(KEPT, queue, queue * queue);
-        self.product.add(KEPT, queue * time_s, 0.0);
+        let answers = self.answers.load(Ordering::Relaxed).saturating_add(1);
+        self.answers.store(answers, Ordering::Relaxed);
+        let new = (1.0 / f64::from(answers)).max(1.0 - KEPT);
+        let keep = 1.0 - new;
+        self.time.add(keep, time_s * new, queue * time_s * new);
+        self.queue.add(keep, queue * new, queue * queue * new);
+        if answers < FITTED_EACH || answers.is_multiple_of(FITTED_OFTEN) {
+            self.refit(f64::from(answers).min(1.0 / (1.0 - KEPT)));
+        }
     }
 
     pub(super) fn fit(&self) -> Fit {
-        let (answers, time_s) = self.time.load();
-        if answers < 1.0 || time_s <= 0.0 {
-            return FIRST;
+        let (base_s, slope_s) = self.fit.load();
+        Fit { base_s, slope_s }
+    }
+
+    fn refit(&self, answers: f64) {
+        let ((mean_s, product), (mean_queue, squares)) = (self.time.load(), self.queue.load());
+        if mean_s <= 0.0 {
+            return;
         }
-        let (queue, squares) = self.queue.load();
-        let (product, _) = self.product.load();
-        let (mean_s, mean_queue) = (time_s / answers, queue / answers);
-        let variance = squares / answers - mean_queue * mean_queue;
-        let covariance = product / answers - mean_queue * mean_s;
+        let variance = squares - mean_queue * mean_queue;
+        let covariance = product - mean_queue * mean_s;
         // Until there is enough, and where queues hardly differ, the line through the mean that has the
         // first guess's shape.
         let guess = mean_s / (FIRST.base_s / FIRST.slope_s + mean_queue);
-        let known = answers * variance;
-        let slope_s = (covariance * answers + guess * ENOUGH) / (known + ENOUGH);
+        let slope_s = (covariance * answers + guess * ENOUGH) / (variance * answers + ENOUGH);
         let steepest = mean_s / (mean_queue + 1.0);
         let flattest = MIN_SLOPE * mean_s / (1.0 + MIN_SLOPE * mean_queue);
         let slope_s = slope_s.clamp(flattest, steepest);
-        Fit {
-            base_s: mean_s - slope_s * mean_queue,
-            slope_s,
-        }
+        self.fit.store(mean_s - slope_s * mean_queue, slope_s);
     }
 }

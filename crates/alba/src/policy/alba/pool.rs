@@ -4,15 +4,18 @@ use std::time::Duration;
 
 use super::line::{Fit, Line};
 use super::trust::{self, Trust};
-use crate::stamped::Stamped;
+use crate::stamped::{Stamped, ticks_in};
 use crate::sums::Sums;
-use crate::{Alba, Time};
+use crate::{Parts, Time};
 
 /// What one report leaves of all before it.
 const REPORTS_KEPT: f64 = 0.99;
 
 /// What one answer leaves of all before it.
 const ANSWERS_KEPT: f64 = 0.999;
+
+/// No endpoint is taken to be faster than this.
+const LEAST_SLOWNESS: f64 = 0.1;
 
 /// What one outcome changes of the pool's share of failures.
 const OUTCOME_SHARE: f64 = 0.01;
@@ -21,8 +24,13 @@ const OUTCOME_SHARE: f64 = 0.01;
 const LATE: f64 = 0.95;
 const LATE_STEP: f64 = 0.05;
 
-/// Bounds of the classes of a report's age, in seconds.
-const AGES_S: [f64; Trust::CLASSES - 1] = [0.03, 0.1, 0.3, 1.0];
+/// Bounds of the classes of a report's age, in ticks.
+const AGES: [u32; Trust::CLASSES - 1] = [
+    ticks_in(Duration::from_millis(30)),
+    ticks_in(Duration::from_millis(100)),
+    ticks_in(Duration::from_millis(300)),
+    ticks_in(Duration::from_secs(1)),
+];
 
 /// Bounds of the classes of answers that speak for an endpoint's slowness.
 const ANSWERS: [f64; Trust::CLASSES - 1] = [3.0, 10.0, 30.0, 100.0];
@@ -31,12 +39,12 @@ const ANSWERS: [f64; Trust::CLASSES - 1] = [3.0, 10.0, 30.0, 100.0];
 #[derive(Debug)]
 pub(crate) struct PoolLearned {
     pub(super) line: Line,
-    /// Others' requests in flight, and reports.
+    /// Others' requests in flight at an endpoint, and reports.
     others: Sums,
+    /// Times of answers as shares of what the line says, and answers.
+    ratios: Sums,
     /// Share of failures.
     failing: Stamped,
-    /// Time of an answer as a share of what the line says, and answers.
-    ratios: Sums,
     /// How far reports of some age can be trusted.
     reports: Trust,
     /// How far so many answers can be trusted to show an endpoint's slowness.
@@ -45,9 +53,9 @@ pub(crate) struct PoolLearned {
     late: Stamped,
 }
 
-/// The means at one moment, read once for all candidates of a pick.
+/// The pool as one pick or completion sees it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Means {
+pub(super) struct Means<'a> {
     /// Time on queue.
     pub(super) line: Fit,
     /// Others' requests in flight at an endpoint; 0 without reports.
@@ -58,32 +66,41 @@ pub(super) struct Means {
     pub(super) late_s: f64,
     /// Time of an answer as a share of what the line says: near 1.
     ratio: f64,
-    reports: [f64; Trust::CLASSES],
-    slowness: [f64; Trust::CLASSES],
+    pool: &'a PoolLearned,
+    without: &'a Parts,
 }
 
-impl Means {
-    /// What part of a report's deviation from the mean to believe at this age.
-    pub(super) fn trust_in_report(&self, age: Duration) -> f64 {
-        self.reports[trust::class(age.as_secs_f64(), AGES_S)]
+impl Means<'_> {
+    /// What part of a report's deviation from the mean to believe at this age in ticks: more than is learned, because
+    /// what is not believed is decided by the noise of all other terms.
+    pub(super) fn trust_in_report(&self, age: u32) -> f64 {
+        if self.without.trust {
+            return 1.0;
+        }
+        let class = trust::class(age, AGES);
+        self.pool.reports.part(class).sqrt()
     }
 
     /// How slow an endpoint is that so many answers make out to be so slow, as far as to be believed: 1 is
     /// what the line says.
     pub(super) fn believed_slowness(&self, slowness: f64, answers: f64) -> f64 {
-        1.0 + self.slowness[trust::class(answers, ANSWERS)] * (slowness - self.ratio)
+        if self.without.speed {
+            return 1.0;
+        }
+        let part = self.pool.slowness.part(trust::class(answers, ANSWERS));
+        (1.0 + part * (slowness - self.ratio)).max(LEAST_SLOWNESS)
     }
 }
 
 impl PoolLearned {
     pub(crate) fn new() -> Self {
         Self {
-            line: Line::default(),
+            line: Line::new(),
             others: Sums::default(),
-            failing: Stamped::new(),
             ratios: Sums::default(),
-            reports: Trust::new([0.9, 0.8, 0.6, 0.3, 0.1], 10.0),
-            slowness: Trust::new([0.0, 0.2, 0.4, 0.6, 0.8], 10.0),
+            failing: Stamped::new(),
+            reports: Trust::new([0.9, 0.8, 0.6, 0.3, 0.1]),
+            slowness: Trust::new([0.0, 0.2, 0.4, 0.6, 0.8]),
             late: Stamped::new(),
         }
     }
@@ -100,11 +117,12 @@ impl PoolLearned {
             .store(before * (1.0 - OUTCOME_SHARE) + outcome, now);
     }
 
-    /// A report of so many others, and the report before it from the same endpoint with its age.
-    pub(super) fn others(&self, others: f64, before: Option<(f64, Duration)>) {
+    /// A report of so many others, and the report before it from the same endpoint with its age in
+    /// ticks.
+    pub(super) fn others(&self, others: f64, before: Option<(f64, u32)>) {
         if let Some((before, age)) = before {
-            let mean = self.mean_others();
-            let class = trust::class(age.as_secs_f64(), AGES_S);
+            let mean = self.others.ratio_or(0.0);
+            let class = trust::class(age, AGES);
             self.reports.compare(class, before - mean, others - mean);
         }
         self.others.add(REPORTS_KEPT, others, 1.0);
@@ -112,21 +130,12 @@ impl PoolLearned {
 
     /// An endpoint that `answers` answers made out to be so slow took `ratio` times what the line says.
     pub(super) fn slowness(&self, slowness: f64, answers: f64, ratio: f64) {
-        let mean = self.mean_ratio();
         if answers > 0.0 {
+            let mean = self.ratios.ratio_or(1.0);
             let class = trust::class(answers, ANSWERS);
             self.slowness.compare(class, slowness - mean, ratio - mean);
         }
         self.ratios.add(ANSWERS_KEPT, ratio, 1.0);
-    }
-
-    fn mean_ratio(&self) -> f64 {
-        let (ratios, answers) = self.ratios.load();
-        if answers == 0.0 {
-            1.0
-        } else {
-            ratios / answers
-        }
     }
 
     /// Learns what late is: a quantile, by steps up for each answer that took longer and smaller steps down
@@ -141,35 +150,16 @@ impl PoolLearned {
         self.late.store(late_s.max(1e-6), now);
     }
 
-    fn mean_others(&self) -> f64 {
-        let (others, reports) = self.others.load();
-        if reports == 0.0 {
-            0.0
-        } else {
-            others / reports
-        }
-    }
-
-    pub(super) fn means(&self, alba: &Alba) -> Means {
-        let whole = [1.0; Trust::CLASSES];
-        let without = &alba.without;
+    pub(super) fn means<'a>(&'a self, without: &'a Parts) -> Means<'a> {
         let failing = self.failing.load().map_or(0.0, |(share, _)| share);
         Means {
             line: self.line.fit(),
-            others: self.mean_others(),
-            ratio: self.mean_ratio(),
+            others: self.others.ratio_or(0.0),
+            ratio: self.ratios.ratio_or(1.0),
             success: (1.0 - failing).max(1e-3),
             late_s: self.late.load().map_or(f64::INFINITY, |(late_s, _)| late_s),
-            reports: if without.trust {
-                whole
-            } else {
-                self.reports.all().map(f64::sqrt)
-            },
-            slowness: if without.speed {
-                [0.0; Trust::CLASSES]
-            } else {
-                self.slowness.all()
-            },
+            pool: self,
+            without,
         }
     }
 }

@@ -3,10 +3,11 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::stamped::ticks_in;
 use crate::{Alba, Time};
 
-/// An endpoint whose report is older is worth a probe.
-pub(super) const STALE: Duration = Duration::from_millis(250);
+/// An endpoint whose report is older, in ticks, is worth a probe.
+pub(super) const STALE: u32 = ticks_in(Duration::from_millis(250));
 
 /// Probes that may be saved up.
 const BANK: f64 = 10.0;

@@ -1,10 +1,9 @@
 //! The endpoints that were heard of last.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use crate::Time;
-use crate::stamped::{duration, elapsed_ticks, ticks};
+use crate::stamped::{elapsed_ticks, ticks};
 
 /// Endpoints kept.
 pub(super) const LEN: usize = 8;
@@ -19,15 +18,6 @@ pub(crate) struct Ring {
     pushed: AtomicU64,
 }
 
-/// An entry that can be taken.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Entry {
-    pub(super) position: u32,
-    pub(super) age: Duration,
-    index: usize,
-    word: u64,
-}
-
 impl Default for Ring {
     fn default() -> Self {
         Self {
@@ -40,35 +30,35 @@ impl Default for Ring {
 impl Ring {
     /// `position` was heard of; the oldest entry makes room.
     pub(super) fn push(&self, position: u32, now: Time) {
-        let index = self.pushed.fetch_add(1, Ordering::Relaxed) as usize % LEN;
+        // Two threads may share a place; then one report more is forgotten.
+        let pushed = self.pushed.load(Ordering::Relaxed);
+        self.pushed.store(pushed.wrapping_add(1), Ordering::Relaxed);
+        let index = pushed as usize % LEN;
         let word = u64::from(position) << 32 | u64::from(ticks(now));
         self.entries[index].store(word, Ordering::Relaxed);
     }
 
-    pub(super) fn entries(&self, now: Time) -> impl Iterator<Item = Entry> {
+    /// Positions and how long ago each was heard of, in ticks.
+    pub(super) fn entries(&self, now: Time) -> impl Iterator<Item = (u32, u32)> {
         let now = ticks(now);
-        self.entries
-            .iter()
-            .enumerate()
-            .filter_map(move |(index, entry)| {
-                let word = entry.load(Ordering::Relaxed);
-                (word != EMPTY).then(|| Entry {
-                    position: (word >> 32) as u32,
-                    age: duration(elapsed_ticks(word as u32, now)),
-                    index,
-                    word,
-                })
-            })
+        self.entries.iter().filter_map(move |entry| {
+            let word = entry.load(Ordering::Relaxed);
+            let age = elapsed_ticks(word as u32, now);
+            (word != EMPTY).then_some(((word >> 32) as u32, age))
+        })
     }
 
-    /// Uses an entry up, so that one report does not draw all requests to its endpoint.
-    pub(super) fn take(&self, entry: &Entry) {
-        // Lost only to a newer entry or another taker, which both are as good.
-        let _taken = self.entries[entry.index].compare_exchange(
-            entry.word,
-            EMPTY,
-            Ordering::Relaxed,
-            Ordering::Relaxed,
-        );
+    /// Uses up an entry of `position`, if there is one, so that one report does not draw all requests to its
+    /// endpoint.
+    pub(super) fn take(&self, position: u32) {
+        for entry in &self.entries {
+            let word = entry.load(Ordering::Relaxed);
+            if (word >> 32) as u32 == position && word != EMPTY {
+                // Lost only to a newer entry or another taker, which both are as good.
+                let _taken =
+                    entry.compare_exchange(word, EMPTY, Ordering::Relaxed, Ordering::Relaxed);
+                return;
+            }
+        }
     }
 }

@@ -5,6 +5,8 @@
 //! deviation to believe. It shrinks estimates as far as they deserve (Efron and Morris 1977), class by class of
 //! how good the evidence is, and no further.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use crate::sums::Sums;
 
 /// What one comparison leaves of all before it.
@@ -14,41 +16,46 @@ const KEPT: f64 = 0.9995;
 #[derive(Debug)]
 pub(crate) struct Trust {
     slopes: [Sums; Self::CLASSES],
+    /// What part to believe, as bits of an `f32`: worked out when something is learned, since picks read it far
+    /// more often.
+    believed: [AtomicU32; Self::CLASSES],
     /// Believed before anything is learned.
     prior: [f64; Self::CLASSES],
-    /// Sum of squared deviations that outweighs the prior.
-    prior_weight: f64,
 }
+
+/// Sum of squared deviations that outweighs the prior.
+const PRIOR_WEIGHT: f64 = 10.0;
 
 impl Trust {
     /// Classes of evidence.
     pub(super) const CLASSES: usize = 5;
 
-    pub(super) fn new(prior: [f64; Self::CLASSES], prior_weight: f64) -> Self {
+    pub(super) fn new(prior: [f64; Self::CLASSES]) -> Self {
         Self {
             slopes: std::array::from_fn(|_| Sums::default()),
+            believed: prior.map(|part| AtomicU32::new((part as f32).to_bits())),
             prior,
-            prior_weight,
         }
     }
 
     /// Learns from a deviation and the one that was measured after it.
     pub(super) fn compare(&self, class: usize, before: f64, after: f64) {
-        self.slopes[class].add(KEPT, before * after, before * before);
+        let slopes = &self.slopes[class];
+        slopes.add(KEPT, before * after, before * before);
+        let (products, squares) = slopes.load();
+        let slope = (products + self.prior[class] * PRIOR_WEIGHT) / (squares + PRIOR_WEIGHT);
+        let bits = (slope.clamp(0.0, 1.0) as f32).to_bits();
+        self.believed[class].store(bits, Ordering::Relaxed);
     }
 
-    /// By class, what part of a deviation to believe, 0 to 1.
-    pub(super) fn all(&self) -> [f64; Self::CLASSES] {
-        std::array::from_fn(|class| {
-            let (products, squares) = self.slopes[class].load();
-            let slope =
-                (products + self.prior[class] * self.prior_weight) / (squares + self.prior_weight);
-            slope.clamp(0.0, 1.0)
-        })
+    /// What part of a deviation to believe, 0 to 1.
+    pub(super) fn part(&self, class: usize) -> f64 {
+        f64::from(f32::from_bits(self.believed[class].load(Ordering::Relaxed)))
     }
 }
 
 /// The class of `value` between ascending bounds.
-pub(super) fn class(value: f64, bounds: [f64; Trust::CLASSES - 1]) -> usize {
-    bounds.iter().take_while(|bound| value >= **bound).count()
+pub(super) fn class<T: PartialOrd + Copy>(value: T, bounds: [T; Trust::CLASSES - 1]) -> usize {
+    let [a, b, c, d] = bounds.map(|bound| usize::from(value >= bound));
+    a + b + c + d
 }
