@@ -81,7 +81,7 @@ pub(crate) fn svg(rows: &[Row]) -> String {
                 value: row.cpu_us,
                 range: None,
                 kind: match row.peer {
-                    Peer::Dalbi => Kind::Ours,
+                    Peer::Dalbi | Peer::DalbiRoundRobin => Kind::Ours,
                     Peer::Relay => Kind::Floor,
                     _ => Kind::Others,
                 },

@@ -80,7 +80,7 @@ pub(crate) struct Goal {
 }
 
 /// What dalbi sets itself under `workload`.
-pub(crate) fn goals(workload: Workload) -> [Goal; 2] {
+pub(crate) fn goals(workload: Workload) -> [Goal; 3] {
     let at_most = match workload {
         Workload::Small | Workload::Tls => 0.85,
         Workload::BrowserHeaders => 0.75,
@@ -96,6 +96,11 @@ pub(crate) fn goals(workload: Workload) -> [Goal; 2] {
         Goal {
             reference: Peer::Envoy,
             at_most: 0.35,
+        },
+        // What ALBA may cost.
+        Goal {
+            reference: Peer::DalbiRoundRobin,
+            at_most: 1.03,
         },
     ]
 }

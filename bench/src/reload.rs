@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::figures::{median, rounded};
 use crate::load::{self, Target};
 use crate::peers::dalbi::{APPLICATION, SEPARATOR, service_entry, virtual_service};
-use crate::peers::{Bench, Binaries, RunningPeer, dalbi};
+use crate::peers::{Bench, Binaries, Peer, RunningPeer, dalbi};
 use crate::round::{self, Pace};
 use crate::workload::Workload;
 use crate::{http_client, process};
@@ -92,7 +92,7 @@ pub(crate) fn run(options: &ReloadOptions) -> Result<()> {
 }
 
 fn judge_reload(bench: &mut Bench, options: &ReloadOptions) -> Result<(String, ReloadFigures)> {
-    let running = dalbi::start(bench, |site| {
+    let running = dalbi::start(bench, Peer::Dalbi, |site| {
         let mut documents = dalbi::base(site);
         for number in 0..options.virtual_services {
             let name = format!("service-{number}");
@@ -225,7 +225,7 @@ fn judge_routing(bench: &mut Bench, rounds: u32) -> Result<Vec<RoutingFigures>> 
             .collect();
         let script = bench.scratch.path().join(format!("hosts-{count}.lua"));
         write(&script, &rotating_hosts(&asked))?;
-        let running = dalbi::start(bench, |site| {
+        let running = dalbi::start(bench, Peer::Dalbi, |site| {
             let mut documents = dalbi::base(site);
             documents.extend(hosts.chunks(10).enumerate().map(|(number, hosts)| {
                 virtual_service(&format!("hosts-{number}"), APPLICATION, hosts)

@@ -72,7 +72,9 @@ impl Contestant {
             Peer::Nginx => "leaves a server out for 10 s after one error or timeout (max_fails=1)",
             Peer::Haproxy => "leaves nobody out without health checks",
             Peer::Envoy => "leaves nobody out without outlier detection",
-            Peer::Dalbi => "leaves nobody out without outlierDetection; ALBA weighs success rates",
+            Peer::Dalbi | Peer::DalbiRoundRobin => {
+                "leaves nobody out without outlierDetection; ALBA weighs success rates"
+            }
             Peer::Relay => "",
         }
     }
@@ -80,7 +82,9 @@ impl Contestant {
     /// Starts the proxy on its core, before servers on these ports.
     pub(crate) fn start(self, bench: &mut Bench, servers: &[u16]) -> Result<RunningPeer> {
         match self.peer {
-            Peer::Dalbi => dalbi::start(bench, |site| documents(site, self.policy, servers)),
+            Peer::Dalbi | Peer::DalbiRoundRobin => dalbi::start(bench, self.peer, |site| {
+                documents(site, self.policy, servers)
+            }),
             Peer::Haproxy => haproxy::start(bench, |site| haproxy_cfg(site, self.policy, servers)),
             Peer::Nginx => nginx::start(bench, |site| nginx_conf(site, self.policy, servers)),
             Peer::Envoy => envoy::start(bench, |site| envoy_json(site, self.policy, servers)),
@@ -123,19 +127,7 @@ spec:
         dalbi::service_entry(APPLICATION, &endpoints),
     ];
     if policy != ALBA {
-        documents.push(format!(
-            "\
-apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata:
-  name: {APPLICATION}
-  namespace: bench
-spec:
-  host: {APPLICATION}.bench.internal
-  trafficPolicy:
-    loadBalancer: {{simple: {policy}}}
-"
-        ));
+        documents.push(dalbi::algorithm(policy));
     }
     documents.join(SEPARATOR)
 }

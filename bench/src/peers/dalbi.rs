@@ -15,15 +15,16 @@ const HTTPS: u16 = 8443;
 /// The mesh listener, which is moved as well.
 const MESH: u16 = 15001;
 
-/// Starts dalbi on a folder with one file, whose text `documents` gives.
+/// Starts dalbi as `peer` on a folder with one file, whose text `documents` gives.
 pub(crate) fn start(
     bench: &mut Bench,
+    peer: Peer,
     documents: impl FnOnce(&Site) -> String,
 ) -> Result<RunningPeer> {
     let binary = find(bench.binaries.dalbi.as_deref())?;
     let version = version_of(&binary, "--version", version_in)?;
     let offset = bench.ports.free_offset(&[HTTP, HTTPS, MESH])?;
-    let mut site = bench.site(Peer::Dalbi)?;
+    let mut site = bench.site(peer)?;
     (site.http, site.h2c, site.https) = (HTTP + offset, HTTP + offset, HTTPS + offset);
     let folder = site.folder.join("documents");
     std::fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
@@ -38,7 +39,7 @@ pub(crate) fn start(
         format!("--port-offset={offset}"),
         format!("--admin=127.0.0.1:{admin}"),
     ];
-    let mut running = bench.launch(Peer::Dalbi, version, &site, &command)?;
+    let mut running = bench.launch(peer, version, &site, &command)?;
     running
         .process
         .wait_until(|| http_client::get(admin, "/ready").is_ok())?;
@@ -71,6 +72,30 @@ pub(super) fn version_in(output: &str) -> Option<&str> {
 /// The documents of the side-by-side runs: a gateway, a route by host and path, two endpoints.
 pub(super) fn documents(site: &Site) -> String {
     base(site).join(SEPARATOR)
+}
+
+/// The same with round robin, to see what ALBA costs.
+pub(super) fn round_robin_documents(site: &Site) -> String {
+    let mut documents = base(site);
+    documents.push(algorithm("ROUND_ROBIN"));
+    documents.join(SEPARATOR)
+}
+
+/// A rule that makes the application use an algorithm of Istio's.
+pub(crate) fn algorithm(simple: &str) -> String {
+    format!(
+        "\
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata:
+  name: {APPLICATION}
+  namespace: bench
+spec:
+  host: {APPLICATION}.bench.internal
+  trafficPolicy:
+    loadBalancer: {{simple: {simple}}}
+"
+    )
 }
 
 /// Stands between two documents of a file.

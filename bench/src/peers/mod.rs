@@ -26,6 +26,8 @@ use crate::workload::Workload;
 pub(crate) enum Peer {
     /// Ours.
     Dalbi,
+    /// Ours, with round robin instead of ALBA.
+    DalbiRoundRobin,
     /// HAProxy.
     Haproxy,
     /// nginx.
@@ -38,8 +40,9 @@ pub(crate) enum Peer {
 
 impl Peer {
     /// All of them, in the order of the table.
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Dalbi,
+        Self::DalbiRoundRobin,
         Self::Haproxy,
         Self::Nginx,
         Self::Envoy,
@@ -50,6 +53,7 @@ impl Peer {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Dalbi => "dalbi",
+            Self::DalbiRoundRobin => "dalbi-round-robin",
             Self::Haproxy => "haproxy",
             Self::Nginx => "nginx",
             Self::Envoy => "envoy",
@@ -139,7 +143,8 @@ impl Bench {
     /// Starts `peer` on the proxy core and waits until it passes requests on.
     pub(crate) fn start(&mut self, peer: Peer) -> Result<RunningPeer> {
         match peer {
-            Peer::Dalbi => dalbi::start(self, dalbi::documents),
+            Peer::Dalbi => dalbi::start(self, peer, dalbi::documents),
+            Peer::DalbiRoundRobin => dalbi::start(self, peer, dalbi::round_robin_documents),
             Peer::Haproxy => haproxy::start(self, haproxy::configuration),
             Peer::Nginx => nginx::start(self, nginx::configuration),
             Peer::Envoy => envoy::start(self, envoy::configuration),
