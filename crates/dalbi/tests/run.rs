@@ -303,6 +303,74 @@ fn the_demo_sums_up_as_one_object() {
 }
 
 #[test]
+fn a_comparing_demo_sums_up_both_sides() {
+    let arguments = [
+        "demo",
+        "--compare",
+        "round_robin",
+        "--duration",
+        "1s",
+        "--rate",
+        "200",
+    ];
+    let output = run_to_end(&[&arguments[..], &["--json"]].concat());
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let comparison: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let results = comparison["results"].as_array().unwrap();
+    let algorithms: Vec<_> = results.iter().map(|result| &result["algorithm"]).collect();
+    assert_eq!(algorithms, ["alba", "round_robin"]);
+    // One schedule: as many requests on both sides.
+    assert_eq!(
+        results[0]["requests"], results[1]["requests"],
+        "{comparison:#}"
+    );
+    for result in results {
+        assert_eq!(result["failed"], 0, "{comparison:#}");
+        let requests = result["endpoints"].as_array().unwrap().iter();
+        let requests = requests.map(|endpoint| endpoint["requests"].as_u64().unwrap());
+        assert_eq!(result["requests"], requests.sum::<u64>(), "{comparison:#}");
+    }
+    // The other side really goes round: only what `flaky` fails, and its second try, lands unevenly.
+    let endpoints = results[1]["endpoints"].as_array().unwrap();
+    for endpoint in endpoints {
+        let share = endpoint["share"].as_f64().unwrap();
+        assert!((share - 1.0 / 6.0).abs() < 0.06, "{comparison:#}");
+    }
+
+    let output = run_to_end(&arguments);
+    assert_eq!(output.status.code(), Some(0));
+    let text = String::from_utf8(output.stdout).unwrap();
+    for expected in [
+        "│ alba ",
+        "│ round_robin ",
+        "ms with alba and ",
+        " times as long.\n",
+    ] {
+        assert!(text.contains(expected), "{expected:?} in {text}");
+    }
+}
+
+#[test]
+fn what_a_demo_prints_is_without_a_finding() {
+    let printed = run_to_end(&["demo", "--print"]);
+    assert_eq!(printed.status.code(), Some(0));
+    let folder = Folder::new();
+    folder.write("demo.yaml", std::str::from_utf8(&printed.stdout).unwrap());
+    let checked = run_to_end(&["check", "--strict", folder.path().to_str().unwrap()]);
+    assert_eq!(
+        checked.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&checked.stderr)
+    );
+}
+
+#[test]
 fn an_interrupted_demo_sums_up_too() {
     let mut demo = Process::start(&["demo", "--rate", "100"]);
     demo.stdout_line("the first second", |line| {

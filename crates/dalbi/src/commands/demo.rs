@@ -1,19 +1,16 @@
 //! `dalbi demo`
 
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, TcpListener};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::Args;
-use dispatcher::{ApplyError, Dispatcher, Options, StartError};
-use mesh::ListenerKind;
+use serde::Serialize;
 
 use crate::cli::Verdict;
-use crate::demo::{Screen, Servers, Summary};
-use crate::load::{Load, Plan};
+use crate::demo::{Algorithm, Comparison, Screen, Servers, Side, Summary};
+use crate::load::Plan;
 use crate::quantity;
-use crate::serve;
 use crate::signals::Signals;
 
 const EXAMPLES: &str = "\
@@ -21,10 +18,14 @@ Examples:
   dalbi demo
   dalbi demo --duration 10s --rate 2000
   dalbi demo --duration 10s --json | jq .p99_ms
+  dalbi demo --compare round_robin
 
 Six servers are started in this process, no two kinds alike: fast ones, an old one, a slow one, a small one \
 and one that fails. Requests are sent whether or not earlier ones were answered, and their latency counts \
-from when they were due. Everything runs on free ports of 127.0.0.1. Ctrl-C ends it with a summary.";
+from when they were due. Everything runs on free ports of 127.0.0.1. Ctrl-C ends it with a summary.
+
+With --compare there are two proxies, ALBA's and the other's, each with six servers of its own that behave \
+alike. Both get a request at the same moments, so that nothing differs but the choice of the server.";
 
 /// `dalbi demo`
 #[derive(Debug, Args)]
@@ -42,38 +43,35 @@ pub(crate) struct Arguments {
     /// Seed of the arrivals
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Show another algorithm beside ALBA, on the same traffic
+    #[arg(long, value_name = "ALGORITHM", value_enum)]
+    compare: Option<Algorithm>,
     /// Print the documents that are served and end
-    #[arg(long)]
+    #[arg(long, conflicts_with = "compare")]
     print: bool,
 }
 
-/// How often another free port is tried when somebody else takes the one that was found.
-const PORT_TRIES: u32 = 20;
-
 /// Shows live traffic until Ctrl-C or the end of `--duration`.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
-    let servers = Servers::start()?;
     if arguments.print {
-        io::stdout().write_all(servers.documents(8080).as_bytes())?;
+        let documents = Servers::start()?.documents(8080, Algorithm::Alba);
+        io::stdout().write_all(documents.as_bytes())?;
         return Ok(Verdict::Good);
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("start a runtime")?;
-    runtime.block_on(show(arguments, &servers))
+    runtime.block_on(show(arguments))
 }
 
-async fn show(arguments: &Arguments, servers: &Servers) -> anyhow::Result<Verdict> {
+async fn show(arguments: &Arguments) -> anyhow::Result<Verdict> {
     let mut signals = Signals::stop_only()?;
-    let dispatcher = start(servers)?;
-    let target = dispatcher
-        .listeners()
-        .first()
-        .context("the demo's documents have a listener")?
-        .address;
-    let started = Instant::now();
-    let load = Load::start(Plan {
+    let algorithms: Vec<_> = [Algorithm::Alba]
+        .into_iter()
+        .chain(arguments.compare)
+        .collect();
+    let sides = Side::start_all(&algorithms, |target| Plan {
         target,
         authority: "demo".to_owned(),
         paths: vec!["/".to_owned()],
@@ -83,17 +81,10 @@ async fn show(arguments: &Arguments, servers: &Servers) -> anyhow::Result<Verdic
         max_outstanding: 10_000,
         seed: arguments.seed,
     })?;
+    let started = Instant::now();
     let mut out = io::stdout();
     if !arguments.json {
-        let rate = arguments.rate;
-        writeln!(
-            out,
-            "{rate} requests/s through http://{target} to six servers:"
-        )?;
-        for server in servers.iter() {
-            writeln!(out, "  {:<8} {}", server.name, server.description)?;
-        }
-        writeln!(out, "Ctrl-C ends it with a summary.\n")?;
+        introduce(&sides, arguments.rate, &mut out)?;
     }
     let mut screen = Screen::new(arguments.json);
     let mut frames = tokio::time::interval_at(
@@ -109,44 +100,65 @@ async fn show(arguments: &Arguments, servers: &Servers) -> anyhow::Result<Verdic
                     break;
                 }
                 stopped_after = Some(started.elapsed());
-                load.stop();
+                sides.iter().for_each(|side| side.load.stop());
             }
-            () = load.finished() => break,
-            _ = frames.tick() => screen.show(servers, load.recorder().take_window(), &mut out)?,
+            () = all_finished(&sides) => break,
+            _ = frames.tick() => screen.show(&sides, &mut out)?,
         }
     }
     let duration = stopped_after
         .or(arguments.duration)
         .unwrap_or_else(|| started.elapsed());
-    let summary = Summary::new(servers, &load.recorder().total(), duration);
-    if arguments.json {
-        summary.write_json(&mut out)?;
-    } else {
+    if !arguments.json {
         writeln!(out)?;
-        summary.write_text(&mut out)?;
+    }
+    let results: Vec<_> = sides
+        .iter()
+        .map(|side| Summary::new(side, &side.load.recorder().total(), duration))
+        .collect();
+    match (results.as_slice(), arguments.json) {
+        ([alone], true) => write_json(alone, &mut out)?,
+        ([alone], false) => alone.write_text(&mut out)?,
+        (both, true) => write_json(&Comparison::new(both), &mut out)?,
+        (both, false) => Comparison::new(both).write_text(&mut out)?,
     }
     Ok(Verdict::Good)
 }
 
-/// Starts the real dispatcher on a free port.
-fn start(servers: &Servers) -> anyhow::Result<Dispatcher> {
-    let mut tries = 0;
-    loop {
-        let port =
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| socket.local_addr());
-        let port = port.context("find a free port")?.port();
-        let mut mesh = serve::own_documents("dalbi demo", servers.documents(port))?;
-        mesh.listeners
-            .retain(|listener| listener.kind == ListenerKind::Gateway);
-        match Dispatcher::start(
-            Options {
-                admin: None,
-                ..Options::default()
-            },
-            mesh,
-        ) {
-            Err(StartError::Apply(ApplyError::Listen { .. })) if tries < PORT_TRIES => tries += 1,
-            started => return Ok(started?),
-        }
+/// Says where requests go, and what is there.
+fn introduce(sides: &[Side], rate: u32, out: &mut impl Write) -> io::Result<()> {
+    if let [side] = sides {
+        let target = side.target;
+        writeln!(
+            out,
+            "{rate} requests/s through http://{target} to six servers:"
+        )?;
+    } else {
+        let proxies: Vec<_> = sides
+            .iter()
+            .map(|side| format!("{} on http://{}", side.algorithm.name(), side.target))
+            .collect();
+        writeln!(
+            out,
+            "{rate} requests/s through each of two proxies, at the same moments:\n{}.\n\
+             Each has six servers of its own:",
+            proxies.join(", ")
+        )?;
     }
+    for server in sides.iter().take(1).flat_map(|side| side.servers.iter()) {
+        writeln!(out, "  {:<8} {}", server.name, server.description)?;
+    }
+    writeln!(out, "Ctrl-C ends it with a summary.\n")
+}
+
+async fn all_finished(sides: &[Side]) {
+    for side in sides {
+        side.load.finished().await;
+    }
+}
+
+/// One object.
+fn write_json(results: &impl Serialize, out: &mut impl Write) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, results)?;
+    writeln!(out)
 }

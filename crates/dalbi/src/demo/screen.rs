@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
-use super::Servers;
 use super::servers::Server;
-use super::summary::shown_ms;
-use crate::load::{Tally, Window};
+use super::summary::{bar, shown_ms};
+use super::{Comparison, Servers, Side, Summary};
+use crate::load::Window;
 
 /// Redraws per second on a terminal.
 const FRAMES_PER_S: u32 = 4;
@@ -16,11 +16,9 @@ const FRAMES_PER_S: u32 = 4;
 #[derive(Debug)]
 pub(crate) struct Screen {
     mode: Mode,
-    /// The last second in pieces of one frame.
-    recent: VecDeque<Window>,
+    /// Of each side.
+    recent: Vec<Recent>,
     elapsed: Duration,
-    /// Requests without a good answer since the start.
-    failed: u64,
     /// Lines drawn last time, which the next frame goes over.
     lines: usize,
 }
@@ -30,6 +28,15 @@ enum Mode {
     Table,
     Lines,
     Silent,
+}
+
+/// What the screen keeps of one side.
+#[derive(Debug, Default)]
+struct Recent {
+    /// The last second in pieces of one frame.
+    windows: VecDeque<Window>,
+    /// Requests without a good answer since the start.
+    failed: u64,
 }
 
 impl Screen {
@@ -42,9 +49,8 @@ impl Screen {
         };
         Self {
             mode,
-            recent: VecDeque::new(),
+            recent: Vec::new(),
             elapsed: Duration::ZERO,
-            failed: 0,
             lines: 0,
         }
     }
@@ -58,88 +64,42 @@ impl Screen {
     }
 
     /// Shows the results of one more interval.
-    pub(crate) fn show(
-        &mut self,
-        servers: &Servers,
-        window: Window,
-        out: &mut impl Write,
-    ) -> io::Result<()> {
+    pub(crate) fn show(&mut self, sides: &[Side], out: &mut impl Write) -> io::Result<()> {
         self.elapsed += self.interval();
-        self.failed += window.all.errors;
-        let kept = if self.mode == Mode::Table {
-            FRAMES_PER_S as usize
-        } else {
-            1
-        };
-        self.recent.push_back(window);
-        if self.recent.len() > kept {
-            self.recent.pop_front();
-        }
-        let mut last_second = Window::default();
-        for window in &self.recent {
-            last_second.add(window);
-        }
+        self.recent.resize_with(sides.len(), Recent::default);
+        let interval = self.interval();
+        let last_second = |(side, recent): (&Side, &mut Recent)| recent.next(side, interval);
+        let results: Vec<Summary> = sides
+            .iter()
+            .zip(&mut self.recent)
+            .map(last_second)
+            .collect();
         match self.mode {
-            Mode::Table => self.draw(servers, &last_second, out),
-            Mode::Lines => self.line(servers, &last_second, out),
+            Mode::Table => self.draw(sides, results, out),
+            Mode::Lines => self.lines(&results, out),
             Mode::Silent => Ok(()),
         }
     }
 
     fn draw(
         &mut self,
-        servers: &Servers,
-        last_second: &Window,
+        sides: &[Side],
+        mut results: Vec<Summary>,
         out: &mut impl Write,
     ) -> io::Result<()> {
-        let seconds = self.interval().as_secs_f64() * self.recent.len() as f64;
-        let answered: u64 = last_second
-            .endpoints
-            .values()
-            .map(|tally| tally.requests)
-            .sum();
-        let none = Tally::default();
+        for (result, recent) in results.iter_mut().zip(&self.recent) {
+            result.failed = recent.failed;
+        }
         let mut frame = Vec::new();
         writeln!(
             frame,
             "after {:.0} s, over the last second (errors since the start):",
             self.elapsed.as_secs_f64()
         )?;
-        // Within 80 columns: a line that wraps would spoil the redrawing.
-        writeln!(
-            frame,
-            "{:<8} {:>6} {:>7} {:<12} {:>9} {:>8} {:>8} {:>7}",
-            "server", "req/s", "share", "", "in flight", "p50 ms", "p99 ms", "errors"
-        )?;
-        for server in servers.iter() {
-            let tally = last_second.endpoints.get(&server.name).unwrap_or(&none);
-            let share = tally.requests as f64 / answered.max(1) as f64;
-            writeln!(
-                frame,
-                "{:<8} {:>6.0} {:>6.1}% {:<12} {:>9} {:>8} {:>8} {:>7}",
-                server.name,
-                tally.requests as f64 / seconds,
-                share * 100.0,
-                bar(share),
-                server.in_flight(),
-                shown_ms(tally.quantile_ms(0.5)),
-                shown_ms(tally.quantile_ms(0.99)),
-                server.failed(),
-            )?;
+        match (sides, results.as_slice()) {
+            ([side], [alone]) => write_table(&side.servers, alone, &mut frame)?,
+            (_, both) => Comparison::new(both).write_table(&mut frame)?,
         }
-        let all = &last_second.all;
-        let in_flight: u64 = servers.iter().map(Server::in_flight).sum();
-        writeln!(
-            frame,
-            "{:<8} {:>6.0} {:>7} {:<12} {in_flight:>9} {:>8} {:>8} {:>7}",
-            "all",
-            all.requests as f64 / seconds,
-            "",
-            "",
-            shown_ms(all.quantile_ms(0.5)),
-            shown_ms(all.quantile_ms(0.99)),
-            self.failed,
-        )?;
         let frame = String::from_utf8_lossy(&frame);
         if self.lines > 0 {
             write!(out, "\x1b[{}A", self.lines)?;
@@ -152,50 +112,80 @@ impl Screen {
         out.flush()
     }
 
-    fn line(
-        &self,
-        servers: &Servers,
-        last_second: &Window,
-        out: &mut impl Write,
-    ) -> io::Result<()> {
-        let all = &last_second.all;
-        write!(
-            out,
-            "{:>4} s  {} req/s, p50 {} ms, p99 {} ms, {} failed;",
-            self.elapsed.as_secs(),
-            all.requests,
-            shown_ms(all.quantile_ms(0.5)),
-            shown_ms(all.quantile_ms(0.99)),
-            all.errors,
-        )?;
-        for server in servers.iter() {
-            let requests = last_second
-                .endpoints
-                .get(&server.name)
-                .map_or(0, |tally| tally.requests);
-            write!(out, " {} {requests}/s", server.name)?;
+    fn lines(&self, results: &[Summary], out: &mut impl Write) -> io::Result<()> {
+        for result in results {
+            write!(out, "{:>4} s  ", self.elapsed.as_secs())?;
+            if results.len() > 1 {
+                write!(out, "{:<13}  ", result.algorithm)?;
+            }
+            write!(
+                out,
+                "{} req/s, p50 {} ms, p99 {} ms, {} failed;",
+                result.requests,
+                shown_ms(result.p50_ms),
+                shown_ms(result.p99_ms),
+                result.failed,
+            )?;
+            for endpoint in &result.endpoints {
+                write!(out, " {} {}/s", endpoint.name, endpoint.requests)?;
+            }
+            writeln!(out)?;
         }
-        writeln!(out)?;
         out.flush()
     }
 }
 
-/// Twelve blocks for half of the traffic, in steps of an eighth of a block.
-fn bar(share: f64) -> String {
-    const PARTS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
-    let eighths = (share * 2.0 * 12.0 * 8.0).round().min(12.0 * 8.0) as usize;
-    format!("{}{}", "█".repeat(eighths / 8), PARTS[eighths % 8])
+impl Recent {
+    /// The last second, with one more interval at its end.
+    fn next(&mut self, side: &Side, interval: Duration) -> Summary {
+        let window = side.load.recorder().take_window();
+        self.failed += window.all.errors;
+        self.windows.push_back(window);
+        let kept = (Duration::from_secs(1).as_millis() / interval.as_millis()) as usize;
+        if self.windows.len() > kept {
+            self.windows.pop_front();
+        }
+        let mut last_second = Window::default();
+        for window in &self.windows {
+            last_second.add(window);
+        }
+        Summary::new(side, &last_second, interval * self.windows.len() as u32)
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bars() {
-        assert_eq!(bar(0.0), "");
-        assert_eq!(bar(1.0 / 6.0), "████");
-        assert_eq!(bar(0.005), "▏");
-        assert_eq!(bar(1.0).chars().count(), 12);
+/// A row for each server and one for all of them.
+fn write_table(servers: &Servers, result: &Summary, out: &mut impl Write) -> io::Result<()> {
+    let seconds = result.duration.as_secs_f64();
+    // Within 80 columns: a line that wraps would spoil the redrawing.
+    writeln!(
+        out,
+        "{:<8} {:>6} {:>7} {:<12} {:>9} {:>8} {:>8} {:>7}",
+        "server", "req/s", "share", "", "in flight", "p50 ms", "p99 ms", "errors"
+    )?;
+    for (server, endpoint) in servers.iter().zip(&result.endpoints) {
+        writeln!(
+            out,
+            "{:<8} {:>6.0} {:>6.1}% {:<12} {:>9} {:>8} {:>8} {:>7}",
+            endpoint.name,
+            endpoint.requests as f64 / seconds,
+            endpoint.share * 100.0,
+            bar(endpoint.share, 12),
+            server.in_flight(),
+            shown_ms(endpoint.p50_ms),
+            shown_ms(endpoint.p99_ms),
+            endpoint.errors,
+        )?;
     }
+    let in_flight: u64 = servers.iter().map(Server::in_flight).sum();
+    writeln!(
+        out,
+        "{:<8} {:>6.0} {:>7} {:<12} {in_flight:>9} {:>8} {:>8} {:>7}",
+        "all",
+        result.requests as f64 / seconds,
+        "",
+        "",
+        shown_ms(result.p50_ms),
+        shown_ms(result.p99_ms),
+        result.failed,
+    )
 }

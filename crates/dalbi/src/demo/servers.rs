@@ -7,6 +7,7 @@ use std::thread;
 
 use anyhow::Context;
 
+use super::Algorithm;
 use crate::upstream::{self, Behaviour, Distribution, Listener, Upstream};
 
 /// Running servers; they end with the process.
@@ -53,10 +54,14 @@ impl Servers {
         self.servers.iter()
     }
 
-    /// Documents that let requests in on `port` and spread them over the servers.
-    pub(crate) fn documents(&self, port: u16) -> String {
-        let mut yaml =
-            include_str!("documents.yaml").replace("number: 8080", &format!("number: {port}"));
+    /// Documents that let requests in on `port` and spread them over the servers by `algorithm`.
+    pub(crate) fn documents(&self, port: u16, algorithm: Algorithm) -> String {
+        let mut yaml = include_str!("documents.yaml")
+            .replace("number: 8080", &format!("number: {port}"))
+            .replace(
+                "algorithm: Alba",
+                &format!("algorithm: {}", algorithm.document_name()),
+            );
         for server in &self.servers {
             let (address, port) = (server.address.ip(), server.address.port());
             write!(
