@@ -347,7 +347,7 @@ fn a_comparing_demo_sums_up_both_sides() {
     let text = String::from_utf8(output.stdout).unwrap();
     for expected in [
         "│ alba ",
-        "│ round_robin ",
+        "│ round_robin\n",
         "ms with alba and ",
         " times as long.\n",
     ] {
