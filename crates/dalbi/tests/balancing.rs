@@ -209,13 +209,22 @@ async fn endpoints_are_asked_for_their_load() {
     let counted = http::get(dalbi.admin(), "/clusters?format=json")
         .await
         .json();
-    let counted: u64 = counted[0]["endpoints"]
-        .as_array()
-        .unwrap()
+    let endpoints = counted[0]["endpoints"].as_array().unwrap();
+    let counted: u64 = endpoints
         .iter()
         .map(|endpoint| endpoint["requests"].as_u64().unwrap())
         .sum();
     assert_eq!(counted, by_users as u64);
+    // What the balancer learned is shown.
+    let slowness = |endpoint: &serde_json::Value| endpoint["slowness"].as_f64().unwrap();
+    assert!(
+        endpoints.iter().all(|endpoint| slowness(endpoint) > 0.0),
+        "{endpoints:#?}"
+    );
+    let reports = endpoints
+        .iter()
+        .filter_map(|endpoint| endpoint["report_age_ms"].as_f64());
+    assert!(reports.count() > 0, "{endpoints:#?}");
 }
 
 #[tokio::test]

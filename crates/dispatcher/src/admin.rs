@@ -162,18 +162,20 @@ fn clusters_text(clusters: &[ClusterView]) -> String {
                 (true, true) => "ejected",
                 (true, false) => "healthy",
             };
-            let latency = endpoint
-                .latency_ms
-                .map_or_else(|| "-".to_owned(), |ms| format!("{ms:.2}"));
+            let shown =
+                |ms: Option<f64>| ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.2}"));
+            let (latency, report_age) = (shown(endpoint.latency_ms), shown(endpoint.report_age_ms));
             writeln!(
                 text,
-                "  {:<24} {state:<9} weight {} in_flight {} requests {} successes {} failures {} latency_ms {latency}",
+                "  {:<24} {state:<9} weight {} in_flight {} requests {} successes {} failures {} latency_ms {latency} \
+                 slowness {:.2} report_age_ms {report_age}",
                 endpoint.address,
                 endpoint.weight,
                 endpoint.in_flight,
                 endpoint.requests,
                 endpoint.successes,
-                endpoint.failures
+                endpoint.failures,
+                endpoint.slowness,
             )
             .expect("a string takes all");
         }

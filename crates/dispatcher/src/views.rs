@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -52,6 +53,11 @@ pub struct EndpointView {
     pub failures: u64,
     /// What the balancer thinks an answer takes, in milliseconds; `None` before the first.
     pub latency_ms: Option<f64>,
+    /// What the learned algorithm believes: times what an answer takes at an ordinary endpoint under the same load;
+    /// 1 under other algorithms.
+    pub slowness: f64,
+    /// Age of the newest report of its load, in milliseconds; `None` without one that still says something.
+    pub report_age_ms: Option<f64>,
     /// As configured.
     pub weight: u32,
     /// What active checks say.
@@ -92,7 +98,9 @@ impl ClusterView {
                         requests: endpoint.requests,
                         successes: endpoint.successes,
                         failures: endpoint.failures,
-                        latency_ms: endpoint.latency.map(|latency| latency.as_secs_f64() * 1e3),
+                        latency_ms: endpoint.latency.map(in_ms),
+                        slowness: endpoint.slowness,
+                        report_age_ms: endpoint.report_age.map(in_ms),
                         weight: endpoint.configured_weight,
                         healthy: endpoint.healthy,
                         ejected: endpoint.ejected_until.is_some(),
@@ -102,4 +110,8 @@ impl ClusterView {
         };
         snapshot.clusters.iter().map(view).collect()
     }
+}
+
+fn in_ms(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
 }
