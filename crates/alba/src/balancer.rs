@@ -318,7 +318,8 @@ impl Balancer {
             let mut observation = Observation::none(state.id);
             observation.in_flight = state.in_flight();
             observation.ejections = u32::from(state.outlier.is_ejected());
-            state.learned.tell(&mut observation, state.outcomes(), now);
+            let (outcomes, awaited) = (state.outcomes(), state.awaited());
+            state.learned.tell(&mut observation, outcomes, awaited, now);
             told.push(observation);
         }
         told

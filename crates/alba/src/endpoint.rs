@@ -99,6 +99,8 @@ pub(crate) struct EndpointState {
     /// From when slow start counts.
     pub(crate) joined: Joined,
     in_flight: AtomicU32,
+    /// Of these, how many wait for their answer to begin.
+    awaited: AtomicU32,
     requests: AtomicU64,
     successes: AtomicU64,
     failures: AtomicU64,
@@ -116,6 +118,7 @@ impl EndpointState {
             since,
             joined: Joined::ever(),
             in_flight: AtomicU32::new(0),
+            awaited: AtomicU32::new(0),
             requests: AtomicU64::new(0),
             successes: AtomicU64::new(0),
             failures: AtomicU64::new(0),
@@ -130,7 +133,8 @@ impl EndpointState {
     // All counters are relaxed: each is read alone, as an estimate, and no other memory hangs on it.
 
     pub(crate) fn begin(&self, now: Time) {
-        if self.in_flight.fetch_add(1, Ordering::Relaxed) == 0 {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        if self.awaited.fetch_add(1, Ordering::Relaxed) == 0 {
             self.learned.waiting_began(now);
         }
         self.requests.fetch_add(1, Ordering::Relaxed);
@@ -139,6 +143,16 @@ impl EndpointState {
     pub(crate) fn end(&self) {
         let before = self.in_flight.fetch_sub(1, Ordering::Relaxed);
         debug_assert!(before > 0, "every end follows a begin");
+    }
+
+    /// An answer began, or never will.
+    pub(crate) fn answered(&self) {
+        let before = self.awaited.fetch_sub(1, Ordering::Relaxed);
+        debug_assert!(before > 0, "every answer follows a begin");
+    }
+
+    pub(crate) fn awaited(&self) -> u32 {
+        self.awaited.load(Ordering::Relaxed)
     }
 
     pub(crate) fn in_flight(&self) -> u32 {

@@ -29,6 +29,8 @@ pub struct Pick {
     sent: Time,
     /// Requests that were in flight there already, as the learned policy saw it.
     pub(crate) queue: f32,
+    /// Its answer has begun.
+    answered: bool,
     /// The sum over all endpoints, if it is kept.
     total: Option<Arc<AtomicU32>>,
 }
@@ -41,6 +43,7 @@ impl Pick {
             index,
             sent,
             queue,
+            answered: false,
             total: None,
         }
     }
@@ -60,6 +63,16 @@ impl Pick {
     /// The picked endpoint.
     pub fn id(&self) -> EndpointId {
         self.state.id
+    }
+
+    /// Its answer began at `at`: from now on nobody waits for it, however long it goes on. An answer that is
+    /// [completed](crate::Balancer::complete) at once need not be told of.
+    pub fn answered(&mut self, at: Time) {
+        if !self.answered {
+            self.answered = true;
+            self.state.answered();
+            self.state.learned.heard(at);
+        }
     }
 
     /// When it was picked.
@@ -97,6 +110,9 @@ impl Drop for Probe {
 
 impl Drop for Pick {
     fn drop(&mut self) {
+        if !self.answered {
+            self.state.answered();
+        }
         self.state.end();
         if let Some(total) = &self.total {
             total.fetch_sub(1, Ordering::Relaxed);

@@ -5,13 +5,14 @@
 //! reports, weighed by how far reports of their age proved right ([`trust`]); the lowest score wins.
 //!
 //! ```text
-//! q = own in-flight + others' in-flight       others: the mean + trust(age) × (reported − mean)
+//! q = 3 × own in-flight + others'             others: the mean + trust(age) × (reported − mean)
 //! T = max(m (a + b q), silence)               a, b: of the whole pool ([`line`]); m: an endpoint's slowness
-//! S = (T + toll m b q + retry (1 − p)) / (p w) + price
+//! S = ((T + toll m b q) / p + 5 s (1 − p)²) / w + price
 //! ```
 //!
 //! p is the chance of success against the pool's, w the weight, price that of crossing zones. `silence` is how
-//! long the endpoint has not answered while requests wait there: a hung server shows at once.
+//! long the endpoint has not begun an answer while requests wait for one: a hung server shows as soon as it is
+//! later than nearly all answers are.
 
 pub(crate) mod learned;
 mod line;
@@ -44,9 +45,9 @@ pub(crate) struct Shared<'a> {
     pub(crate) probing: &'a Probing,
 }
 
-/// A later candidate must be this much better than an earlier one: among equals, estimates differ by their
-/// noise, and always taking the least would send all requests to one of them.
-const CLEARLY: f64 = 0.99;
+/// A later candidate must be better than an earlier one by this share of an idle endpoint's time: among equals,
+/// estimates differ by their noise, and always taking the least would send all requests to one of them.
+const HARDLY: f64 = 0.01;
 
 /// A request of our own counts as this many: others who see the same endpoint as free decide as we do, and their
 /// requests are not yet in any report (C3's concurrency compensation, Suresh and others 2015, counts one per
@@ -146,15 +147,19 @@ impl Search {
             }
         };
         let waiting = OWN * f64::from(state.in_flight()) + others;
+        let slowness = state.learned.slowness(means, context.now);
+        let time_s = means.line.time_s(waiting) * slowness;
+        let toll_s = alba.toll * means.line.slope_s * slowness * waiting;
         let candidate = Candidate {
             position,
             waiting,
-            score: score(context, alba, means, position, waiting),
+            score: score(context, alba, means, position, (time_s, toll_s)),
         };
-        keep_better(&mut self.best, candidate);
+        let hardly = HARDLY * means.line.base_s;
+        keep_better(&mut self.best, candidate, hardly);
         let age = report.map_or(u32::MAX, |(_, age)| age);
         if age < fresh_ticks {
-            keep_better(&mut self.best_fresh, candidate);
+            keep_better(&mut self.best_fresh, candidate, hardly);
             self.fresh += 1;
         }
         if age > probing::STALE {
@@ -163,29 +168,33 @@ impl Search {
     }
 }
 
-fn keep_better(best: &mut Option<Candidate>, candidate: Candidate) {
-    if best.is_none_or(|best| candidate.score < best.score * CLEARLY) {
+fn keep_better(best: &mut Option<Candidate>, candidate: Candidate, hardly: f64) {
+    if best.is_none_or(|best| candidate.score + hardly < best.score) {
         *best = Some(candidate);
     }
 }
 
-/// Expected cost of one more request there, in seconds.
-fn score(context: Context<'_>, alba: &Alba, means: &Means<'_>, position: u32, waiting: f64) -> f64 {
+/// Expected cost of one more request there, in seconds, given its expected time and the toll.
+fn score(
+    context: Context<'_>,
+    alba: &Alba,
+    means: &Means<'_>,
+    position: u32,
+    (mut time, toll_s): (f64, f64),
+) -> f64 {
     let without = &alba.without;
     let slot = &context.slots[position as usize];
     let state = &*slot.state;
     let learned = &state.learned;
     let now = context.now;
-    let slowness = learned.slowness(means, now);
-    let mut time = means.line.time_s(waiting) * slowness;
     if !without.silence {
-        let silence_s = learned.silence_s(state.in_flight(), !without.shared, now);
+        let silence_s = learned.silence_s(state.awaited(), !without.shared, now);
         if silence_s > means.late_s {
             time = time.max(silence_s);
         }
     }
     if !without.toll {
-        time += alba.toll * means.line.slope_s * slowness * waiting;
+        time += toll_s;
     }
     if !without.success {
         let success = learned.success(means, !without.shared, now);
@@ -251,28 +260,28 @@ pub(crate) fn complete(
     let learned = &state.learned;
     let success = !done.outcome.is_failure();
     shared.pool.ended(success, done.at);
+    let (sent, queue) = pick;
+    // What came with the answer is as old as its beginning, however long its end took.
+    let answered = done.first_byte.unwrap_or(done.at);
     if !done.outcome.is_local_origin() {
-        learned.heard(done.at);
+        learned.heard(answered);
     }
+    let means = shared.pool.means(&alba.without);
     if let Some(report) = &done.report
         && !alba.without.reports
     {
         let own = state.in_flight().saturating_sub(1);
-        learned.reported(report, own, shared.pool, done.at);
+        learned.reported(report, own, &means, shared.pool, answered);
     }
-    let answer = success.then(|| {
-        let (sent, queue) = pick;
-        let answered = done.first_byte.unwrap_or(done.at);
-        (answered.since(sent).as_secs_f64(), f64::from(queue))
-    });
-    let means = shared.pool.means(&alba.without);
+    let time_s = answered.since(sent).as_secs_f64();
+    let answer = success.then(|| (time_s, f64::from(queue)));
     learned.ended(answer, &means, shared.pool, done.at);
-    let Some((time_s, _)) = answer else {
+    if !success {
         return;
-    };
+    }
     shared.pool.took(time_s, done.at);
     if let Some(position) = position {
-        shared.ring.push(position, done.at);
+        shared.ring.push(position, answered);
     }
 }
 
@@ -304,7 +313,8 @@ pub(crate) fn reported(
     }
     if asked {
         let own = state.in_flight();
-        state.learned.reported(report, own, shared.pool, at);
+        let means = shared.pool.means(&alba.without);
+        state.learned.reported(report, own, &means, shared.pool, at);
         shared.ring.push(position, at);
     } else {
         state.learned.drains(report.draining, at);

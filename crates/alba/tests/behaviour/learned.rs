@@ -94,6 +94,46 @@ fn report(world: &mut World, in_flight: [u32; 2]) {
 }
 
 #[test]
+fn a_stream_is_not_silence() {
+    let mut world = learned(4, 5);
+    serve(&mut world, &[Some(10); 4], 100);
+    let mut streams: Vec<_> = (0..4).map(|index| world.pick_of(index)).collect();
+    world.pass(Duration::from_millis(10));
+    streams[2].answered(world.now);
+    world.pass(Duration::from_secs(60));
+    for index in [0, 1, 3] {
+        streams[index].answered(world.now);
+    }
+    let counts = serve(&mut world, &[Some(10); 4], 1000);
+    assert!(counts[2] > 100, "{counts:?}");
+    for stream in streams {
+        world.complete(stream, Outcome::Success);
+    }
+    assert_eq!(world.in_flight(), [0; 4]);
+}
+
+#[test]
+fn one_that_reports_too_much_blinds_nobody() {
+    let mut world = learned(3, 6);
+    for _ in 0..200 {
+        let pick = world.pick_of(0);
+        world.pass(Duration::from_millis(1));
+        let done = Completion::new(Outcome::Success, world.now).with_report(busy(u32::MAX));
+        world.balancer.complete(pick, done);
+        for index in [1, 2] {
+            let pick = world.pick_of(index);
+            world.pass(Duration::from_millis(1));
+            world.complete(pick, Outcome::Success);
+        }
+    }
+    let _busy: Vec<_> = (0..5).map(|_| world.pick_of(1)).collect();
+    for _ in 0..50 {
+        let pick = world.try_pick(&[0]).expect("two are left");
+        assert_eq!(pick.index(), 2, "the one without requests");
+    }
+}
+
+#[test]
 fn reports_show_what_others_send() {
     let mut world = learned(2, 6);
     report(&mut world, [12, 1]);

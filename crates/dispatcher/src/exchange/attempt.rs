@@ -80,6 +80,16 @@ pub(crate) struct InFlight {
     outcome: Outcome,
 }
 
+impl InFlight {
+    /// The answer's head came.
+    fn answered(&mut self, at: alba::Time) {
+        self.first_byte = Some(at);
+        if let Some(pick) = &mut self.pick {
+            pick.answered(at);
+        }
+    }
+}
+
 impl Drop for InFlight {
     fn drop(&mut self) {
         if let Some(pick) = self.pick.take() {
@@ -362,7 +372,7 @@ impl Attempt<'_, '_> {
             return Err(error);
         }
         let now = Instant::now();
-        in_flight.first_byte = Some(clock::at(now));
+        in_flight.answered(clock::at(now));
         record.answered = Some(now);
         let (status, grpc) = match verdict {
             Verdict::Accepted {

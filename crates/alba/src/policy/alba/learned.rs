@@ -19,6 +19,10 @@ const DECAY_NS: f64 = 10e9;
 /// a heavy tail does not condemn its endpoint.
 const SLOWEST: f64 = 10.0;
 
+/// A report of more requests counts as one of so many: that is busy enough, and one endpoint that tells of
+/// thousands must not move by as much what is assumed of those that tell nothing.
+const MOST_OTHERS: f64 = 1000.0;
+
 /// An older report says nothing: load comes and goes within seconds.
 const OUTLIVED: u32 = ticks_in(Duration::from_secs(10));
 
@@ -87,8 +91,8 @@ impl Learned {
         self.heard.store(now.as_nanos(), Ordering::Relaxed);
     }
 
-    /// It answered.
-    pub(super) fn heard(&self, now: Time) {
+    /// An answer began.
+    pub(crate) fn heard(&self, now: Time) {
         self.heard.store(now.as_nanos(), Ordering::Relaxed);
         self.answered_at.store(now.as_nanos(), Ordering::Relaxed);
     }
@@ -122,11 +126,24 @@ impl Learned {
 
     /// Takes a report that left the endpoint at about `now`, while `own` requests of this process were in
     /// flight there.
-    pub(super) fn reported(&self, report: &LoadReport, own: u32, pool: &PoolLearned, now: Time) {
+    pub(super) fn reported(
+        &self,
+        report: &LoadReport,
+        own: u32,
+        means: &Means<'_>,
+        pool: &PoolLearned,
+        now: Time,
+    ) {
         if let Some(in_flight) = report.in_flight {
             let others = f64::from(in_flight.saturating_sub(own));
+            let others = others.min(MOST_OTHERS);
             pool.others(others, self.others.age(now));
             self.others.store(others, now);
+            if let Some(latency) = report.latency {
+                let expected_s = means.line.time_s(f64::from(in_flight));
+                let ratio = pool.reported(latency.as_secs_f64() / expected_s);
+                self.ratios.add(ANSWERS_KEPT, ratio.min(SLOWEST), 1.0);
+            }
         }
         self.drains(report.draining, now);
     }
@@ -176,8 +193,8 @@ impl Learned {
     }
 
     /// For how long requests wait there without any answer, in seconds.
-    pub(super) fn silence_s(&self, own: u32, shared: bool, now: Time) -> f64 {
-        let own_s = if own > 0 {
+    pub(super) fn silence_s(&self, awaited: u32, shared: bool, now: Time) -> f64 {
+        let own_s = if awaited > 0 {
             let heard = self.heard.load(Ordering::Relaxed);
             now.as_nanos().saturating_sub(heard) as f64 * 1e-9
         } else {
@@ -213,6 +230,7 @@ impl Learned {
         &self,
         observation: &mut Observation,
         (successes, failures): (u64, u64),
+        awaited: u32,
         now: Time,
     ) {
         let since = |told: &AtomicU64, total: u64| {
@@ -220,14 +238,14 @@ impl Learned {
         };
         observation.successes = since(&self.told[0], successes);
         observation.failures = since(&self.told[1], failures);
-        if observation.in_flight > 0 {
-            observation.silence_s = self.silence_s(observation.in_flight, false, now);
+        if awaited > 0 {
+            observation.silence_s = self.silence_s(awaited, false, now);
         }
     }
 
     /// What others told of it.
     pub(crate) fn learn(&self, told: &Observation, now: Time) {
-        if told.successes + told.failures > 0 {
+        if told.successes.saturating_add(told.failures) > 0 {
             let (good, bad) = (told.successes as f64, told.failures as f64);
             self.shared_outcomes.add(TOLD_KEPT, good, bad);
             self.shared_at.store(now.as_nanos(), Ordering::Relaxed);

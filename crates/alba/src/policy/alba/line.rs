@@ -71,7 +71,11 @@ impl Line {
 
     /// An answer that met this queue and would have taken so long at an endpoint of ordinary speed.
     pub(super) fn add(&self, queue: f64, time_s: f64) {
-        let answers = self.answers.load(Ordering::Relaxed).saturating_add(1);
+        let answers = match self.answers.load(Ordering::Relaxed) {
+            // Enough to be past the beginning for good.
+            u32::MAX => 1 << 20,
+            answers => answers + 1,
+        };
         self.answers.store(answers, Ordering::Relaxed);
         let new = (1.0 / f64::from(answers)).max(1.0 - KEPT);
         let keep = 1.0 - new;
@@ -92,7 +96,8 @@ impl Line {
         if mean_s <= 0.0 {
             return;
         }
-        let variance = squares - mean_queue * mean_queue;
+        // Rounding of large queues must not turn it around.
+        let variance = (squares - mean_queue * mean_queue).max(0.0);
         let covariance = product - mean_queue * mean_s;
         // Until there is enough, and where queues hardly differ, the line through the mean that has the
         // first guess's shape.

@@ -14,6 +14,9 @@ const REPORTS_KEPT: f64 = 0.99;
 /// What one answer leaves of all before it.
 const ANSWERS_KEPT: f64 = 0.999;
 
+/// A reported latency counts at most as this share of what the line says.
+const MOST_REPORTED: f64 = 100.0;
+
 /// No endpoint is taken to be faster than this.
 const LEAST_SLOWNESS: f64 = 0.1;
 
@@ -43,6 +46,8 @@ pub(crate) struct PoolLearned {
     others: Sums,
     /// Times of answers as shares of what the line says, and answers.
     ratios: Sums,
+    /// Reported latencies as shares of what the line says, and reports.
+    reported: Sums,
     /// Share of failures.
     failing: Stamped,
     /// How far reports of some age can be trusted.
@@ -98,6 +103,7 @@ impl PoolLearned {
             line: Line::new(),
             others: Sums::default(),
             ratios: Sums::default(),
+            reported: Sums::default(),
             failing: Stamped::new(),
             reports: Trust::new([0.9, 0.8, 0.6, 0.3, 0.1]),
             slowness: Trust::new([0.0, 0.2, 0.4, 0.6, 0.8]),
@@ -126,6 +132,15 @@ impl PoolLearned {
             self.reports.compare(class, before - mean, others - mean);
         }
         self.others.add(REPORTS_KEPT, others, 1.0);
+    }
+
+    /// A reported latency as a share of what the line says; returns it as a share of what other endpoints
+    /// report, since what they call latency may be a median, or leave out the network.
+    pub(super) fn reported(&self, ratio: f64) -> f64 {
+        self.reported
+            .add(REPORTS_KEPT, ratio.min(MOST_REPORTED), 1.0);
+        let mean = self.reported.ratio_or(1.0).max(f64::MIN_POSITIVE);
+        self.ratios.ratio_or(1.0) * ratio / mean
     }
 
     /// An endpoint that `answers` answers made out to be so slow took `ratio` times what the line says.

@@ -52,21 +52,14 @@ impl Probing {
 
     /// Pays in for one request and, if there is enough for a probe and somebody wanted, pays out.
     pub(crate) fn next(&self, alba: &Alba, now: Time) -> Option<u32> {
-        let pay = (alba.probes_per_request.clamp(0.0, 1.0) * PARTS) as u64;
-        let bank = (BANK * PARTS) as u64;
-        let had = self.tokens.fetch_add(pay, Ordering::Relaxed);
-        if had > bank {
-            // Full: others may overshoot it together by a little.
-            self.tokens.store(bank, Ordering::Relaxed);
-        }
-        if had + pay < PARTS as u64 || alba.probes_per_s <= 0.0 {
+        // Of two threads that pay in or out at once one may be lost: it is a budget, not an account.
+        let pay = alba.probes_per_request.clamp(0.0, 1.0) * PARTS;
+        let saved = self.tokens.load(Ordering::Relaxed) as f64 + pay;
+        let saved = saved.min(BANK * PARTS);
+        self.tokens.store(saved as u64, Ordering::Relaxed);
+        if saved < PARTS || alba.probes_per_s <= 0.0 {
             return None;
         }
-        let position = self
-            .wanted
-            .iter()
-            .map(|wanted| wanted.swap(NONE, Ordering::Relaxed))
-            .find(|position| *position != NONE)?;
         let gap_ns = (1e9 / alba.probes_per_s) as u64;
         let slack_ns = gap_ns.saturating_mul(BANK as u64);
         let allowed_at = self.allowed_at.load(Ordering::Relaxed);
@@ -74,9 +67,16 @@ impl Probing {
         if allowed_at > nanos.saturating_add(slack_ns) {
             return None;
         }
-        self.allowed_at
-            .store(allowed_at.max(nanos) + gap_ns, Ordering::Relaxed);
-        self.tokens.fetch_sub(PARTS as u64, Ordering::Relaxed);
+        let position = self
+            .wanted
+            .iter()
+            .map(|wanted| wanted.swap(NONE, Ordering::Relaxed))
+            .find(|position| *position != NONE)?;
+        self.allowed_at.store(
+            allowed_at.max(nanos).saturating_add(gap_ns),
+            Ordering::Relaxed,
+        );
+        self.tokens.store((saved - PARTS) as u64, Ordering::Relaxed);
         Some(position)
     }
 }
