@@ -73,7 +73,7 @@ pub enum Decision {
 pub struct Ticket {
     /// As in [`Decision::Queue`]; 0 if it did not wait.
     pub number: u64,
-    /// Whose it is.
+    /// Whose it is; one for all whose names are more than are told apart.
     pub tenant: TenantId,
     /// As it arrived.
     pub class: u32,
@@ -96,7 +96,11 @@ pub struct Finished {
 
 /// Admits, delays or refuses a dispatcher's requests. All threads of a process share one.
 ///
-/// After each [`complete`](Self::complete) ask [`next`](Self::next) until it has none.
+/// After each [`complete`](Self::complete), after each [`arrive`](Self::arrive) that queues and before each
+/// [`handle_timeout`](Self::handle_timeout) ask [`next`](Self::next) until it has none.
+///
+/// If none of those in flight has completed for [`max_wait`](AdmissionSettings::max_wait), one goes on
+/// whatever the limit: nothing else could show that there is room again.
 #[derive(Debug)]
 pub struct Admission {
     settings: AdmissionSettings,
@@ -105,6 +109,8 @@ pub struct Admission {
     limit: AtomicU32,
     /// When the first waiting request is to be dropped. Written with the lock held.
     next_expiry: AtomicU64,
+    /// When something last completed under a limit, or went on because nothing had.
+    progress: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -122,6 +128,7 @@ impl Admission {
             in_flight: AtomicU32::new(0),
             limit: AtomicU32::new(OPEN),
             next_expiry: AtomicU64::new(u64::MAX),
+            progress: AtomicU64::new(0),
             state: Mutex::new(State {
                 limit: Limit::new(),
                 queue: FairQueue::default(),
@@ -152,9 +159,11 @@ impl Admission {
         }
         let mut state = self.lock();
         let cost_s = state.limit.cost_s(class);
+        let listed = self.settings.weights.contains_key(&tenant);
+        let tenant = state.queue.seat(tenant, listed);
         let weight = self.weight(tenant);
-        if state.queue.is_empty() && self.has_room() {
-            self.in_flight.fetch_add(1, Ordering::Relaxed);
+        if state.queue.is_empty() && self.has_room(now) {
+            self.go_on(now);
             state.queue.pass(tenant, cost_s / weight);
             return Decision::Admit(Ticket {
                 number: 0,
@@ -190,6 +199,9 @@ impl Admission {
     pub fn complete(&self, ticket: Ticket, finished: Finished, now: Time) {
         let in_flight = self.in_flight.fetch_sub(1, Ordering::Relaxed);
         let open = self.limit.load(Ordering::Relaxed) == OPEN;
+        if !open {
+            self.progress.fetch_max(now.as_nanos(), Ordering::Relaxed);
+        }
         let counts = matches!(finished.outcome, Outcome::Success | Outcome::Timeout);
         if open && !(counts && ticket.allowed_s.is_finite()) {
             return;
@@ -226,6 +238,7 @@ impl Admission {
             },
             now,
         );
+        self.progress.fetch_max(now.as_nanos(), Ordering::Relaxed);
         self.limit.store(limit, Ordering::Relaxed);
     }
 
@@ -234,8 +247,11 @@ impl Admission {
         if self.next_expiry.load(Ordering::Relaxed) == u64::MAX {
             return None;
         }
+        if !self.has_room(now) {
+            return None;
+        }
         let mut state = self.lock();
-        if !self.has_room() {
+        if !self.has_room(now) {
             return None;
         }
         let State { limit, queue, .. } = &mut *state;
@@ -244,7 +260,7 @@ impl Admission {
         let (tenant, waiting) = queue.pop(now, lifo_after, |tenant, class| {
             cost_s(class) / self.weight(tenant)
         })?;
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.go_on(now);
         if queue.is_empty() {
             self.next_expiry.store(u64::MAX, Ordering::Relaxed);
         }
@@ -306,8 +322,18 @@ impl Admission {
         })
     }
 
-    fn has_room(&self) -> bool {
+    fn has_room(&self, now: Time) -> bool {
+        let progress = Time::from_nanos(self.progress.load(Ordering::Relaxed));
         self.in_flight.load(Ordering::Relaxed) < self.limit.load(Ordering::Relaxed)
+            || now.since(progress) >= self.settings.max_wait
+    }
+
+    /// One more is in flight. With the lock held.
+    fn go_on(&self, now: Time) {
+        let in_flight = self.in_flight.fetch_add(1, Ordering::Relaxed);
+        if in_flight >= self.limit.load(Ordering::Relaxed) {
+            self.progress.fetch_max(now.as_nanos(), Ordering::Relaxed);
+        }
     }
 
     fn weight(&self, tenant: TenantId) -> f64 {

@@ -5,7 +5,7 @@
 //! was away starts at virtual time, so that nobody saves up. Work is conserved: whoever has something
 //! waiting is served while others have not.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::TenantId;
@@ -26,28 +26,58 @@ pub(super) struct Waiting {
 pub(super) struct FairQueue {
     virtual_time: f64,
     tenants: BTreeMap<TenantId, Line>,
-    waiting: usize,
+    /// What waits, in the order in which it expires: the number, and in whose line.
+    expiries: BTreeSet<(Time, u64, TenantId)>,
+    /// Requests sent to the shared line since idle ones were last looked for.
+    shared: u32,
 }
 
 #[derive(Debug, Default)]
 struct Line {
     /// Where its last request ended.
     end: f64,
+    /// By ascending number.
     waiting: VecDeque<Waiting>,
     /// When its queue was last empty.
     backlogged_since: Time,
 }
 
-/// Tenants that have nothing waiting and no lead are forgotten beyond this many.
-const MAX_IDLE_TENANTS: usize = 1024;
+/// Tenants beyond this many share one line: names may come from clients, and each turn looks at all lines.
+const MAX_TENANTS: usize = 1024;
+
+/// Who waits in the line of those beyond.
+const SHARED: TenantId = TenantId(u64::MAX);
+
+/// Tenants that have nothing waiting and no lead are looked for once in so many requests that found no line
+/// of their own.
+const FORGET_EVERY: u32 = 64;
 
 impl FairQueue {
     pub(super) fn is_empty(&self) -> bool {
-        self.waiting == 0
+        self.expiries.is_empty()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.waiting
+        self.expiries.len()
+    }
+
+    /// In whose line a request of `tenant` goes. Who is `listed` always has a line of its own.
+    pub(super) fn seat(&mut self, tenant: TenantId, listed: bool) -> TenantId {
+        let has_line = |tenants: &BTreeMap<_, _>| {
+            listed || tenants.len() < MAX_TENANTS || tenants.contains_key(&tenant)
+        };
+        if has_line(&self.tenants) {
+            return tenant;
+        }
+        if self.shared == 0 {
+            self.forget_idle();
+        }
+        self.shared = (self.shared + 1) % FORGET_EVERY;
+        if has_line(&self.tenants) {
+            tenant
+        } else {
+            SHARED
+        }
     }
 
     pub(super) fn waiting(&self, tenant: TenantId) -> usize {
@@ -61,17 +91,16 @@ impl FairQueue {
         let start = line.end.max(self.virtual_time);
         line.end = start + length;
         self.virtual_time = start;
-        self.forget_idle();
     }
 
     pub(super) fn push(&mut self, tenant: TenantId, waiting: Waiting) {
-        self.forget_idle();
+        self.expiries
+            .insert((waiting.expires, waiting.number, tenant));
         let line = self.tenants.entry(tenant).or_default();
         if line.waiting.is_empty() {
             line.backlogged_since = waiting.since;
         }
         line.waiting.push_back(waiting);
-        self.waiting += 1;
     }
 
     /// The request that goes next; `length` says how long it is. A tenant's oldest goes first, but its
@@ -94,7 +123,8 @@ impl FairQueue {
         } else {
             line.waiting.pop_front()?
         };
-        self.waiting -= 1;
+        self.expiries
+            .remove(&(waiting.expires, waiting.number, tenant));
         let start = start(line);
         line.end = start + length(tenant, waiting.class);
         self.virtual_time = start;
@@ -108,42 +138,45 @@ impl FairQueue {
         }
     }
 
+    /// A request of `tenant` does not wait any more. False if it did not.
     pub(super) fn remove(&mut self, tenant: TenantId, number: u64) -> bool {
-        let Some(line) = self.tenants.get_mut(&tenant) else {
-            return false;
-        };
-        let Some(at) = line.waiting.iter().position(|it| it.number == number) else {
-            return false;
-        };
-        line.waiting.remove(at);
-        self.waiting -= 1;
-        true
+        for tenant in [tenant, SHARED] {
+            if let Some(waiting) = self.take(tenant, number) {
+                self.expiries.remove(&(waiting.expires, number, tenant));
+                return true;
+            }
+        }
+        false
     }
 
     /// Removes what expires by `now`; returns the numbers, and when the next expires.
     pub(super) fn expire(&mut self, now: Time) -> (Vec<u64>, Option<Time>) {
-        let (mut expired, mut next) = (Vec::new(), None::<Time>);
-        for line in self.tenants.values_mut() {
-            line.waiting.retain(|waiting| {
-                let stays = waiting.expires > now;
-                if stays {
-                    next = Some(next.map_or(waiting.expires, |next| next.min(waiting.expires)));
-                } else {
-                    expired.push(waiting.number);
-                }
-                stays
-            });
+        let mut expired = Vec::new();
+        while let Some(&(expires, number, tenant)) = self.expiries.first() {
+            if expires > now {
+                return (expired, Some(expires));
+            }
+            self.expiries.pop_first();
+            self.take(tenant, number);
+            expired.push(number);
         }
-        self.waiting -= expired.len();
-        (expired, next)
+        (expired, None)
+    }
+
+    /// Takes a request out of its line.
+    fn take(&mut self, tenant: TenantId, number: u64) -> Option<Waiting> {
+        let line = self.tenants.get_mut(&tenant)?;
+        let at = line
+            .waiting
+            .binary_search_by_key(&number, |it| it.number)
+            .ok()?;
+        line.waiting.remove(at)
     }
 
     fn forget_idle(&mut self) {
-        if self.tenants.len() > MAX_IDLE_TENANTS {
-            let virtual_time = self.virtual_time;
-            self.tenants
-                .retain(|_, line| !line.waiting.is_empty() || line.end > virtual_time);
-        }
+        let virtual_time = self.virtual_time;
+        self.tenants
+            .retain(|_, line| !line.waiting.is_empty() || line.end > virtual_time);
     }
 }
 
@@ -205,11 +238,31 @@ mod tests {
     fn names_of_tenants_are_not_kept_for_ever() {
         let mut queue = FairQueue::default();
         for tenant in 0..10_000 {
-            queue.push(TenantId(tenant), waiting(tenant));
+            let line = queue.seat(TenantId(tenant), false);
+            queue.push(line, waiting(tenant));
             let popped = queue.pop(Time::ZERO, Duration::MAX, |_, _| 0.0);
             assert!(popped.is_some());
         }
-        assert!(queue.tenants.len() <= MAX_IDLE_TENANTS + 1);
+        assert!(queue.tenants.len() <= MAX_TENANTS + 1);
+    }
+
+    #[test]
+    fn made_up_tenants_share_a_line_and_listed_ones_do_not() {
+        let mut queue = FairQueue::default();
+        for tenant in 0..10_000 {
+            let line = queue.seat(TenantId(tenant), false);
+            queue.push(line, waiting(tenant));
+        }
+        assert_eq!(queue.tenants.len(), MAX_TENANTS + 1);
+        assert_eq!(queue.waiting(SHARED), 10_000 - MAX_TENANTS);
+        assert_eq!(queue.seat(TenantId(7), false), TenantId(7));
+        assert_eq!(queue.seat(TenantId(20_000), true), TenantId(20_000));
+        assert!(queue.remove(TenantId(9_999), 9_999));
+        assert!(!queue.remove(TenantId(9_999), 9_999));
+        assert_eq!(queue.len(), 9_999);
+        let (expired, next) = queue.expire(Time::from_nanos(1));
+        assert_eq!((expired.len(), next, queue.len()), (9_999, None, 0));
+        assert!(queue.tenants.values().all(|line| line.waiting.is_empty()));
     }
 
     proptest! {

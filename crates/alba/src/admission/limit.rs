@@ -25,6 +25,9 @@ const WINDOW: u32 = 16;
 /// Beyond this many classes all others are one: a peer may control their number.
 const MAX_CLASSES: usize = 256;
 
+/// The class of all others.
+const OTHERS: u32 = u32::MAX;
+
 /// Latencies are clipped at this many times what is allowed, so that a single hung server is not overload.
 const CLIP: f64 = 8.0;
 
@@ -108,10 +111,18 @@ impl Limit {
         }
     }
 
-    /// What a request of `class` is expected to cost, in seconds; 1 if nothing is known. Only the relation
-    /// between classes matters, and overload stretches all of them alike.
+    /// What a request of `class` is expected to cost, in seconds: as those beyond [`MAX_CLASSES`] or as the
+    /// mean class if nothing is known of it, and 1 if nothing is known at all. Only the relation between
+    /// classes matters, and overload stretches all of them alike.
     pub(super) fn cost_s(&self, class: u32) -> f64 {
-        self.costs_s.get(&class).copied().unwrap_or(1.0)
+        let known = self.costs_s.get(&class);
+        if let Some(&cost_s) = known.or_else(|| self.costs_s.get(&OTHERS)) {
+            return cost_s;
+        }
+        match self.costs_s.len() {
+            0 => 1.0,
+            classes => self.costs_s.values().sum::<f64>() / classes as f64,
+        }
     }
 
     /// Takes an answer and returns the limit.
@@ -120,7 +131,7 @@ impl Limit {
         {
             answer.class
         } else {
-            u32::MAX
+            OTHERS
         };
         let cost_s = answer.cost_s.unwrap_or(answer.taken_s).max(1e-9);
         let known = self.costs_s.entry(class).or_insert(cost_s);
@@ -156,8 +167,9 @@ impl Limit {
             }
             return;
         };
-        if most > limit * 1.25 + 1.0 {
-            // These answers are of requests that went before the limit was as it is.
+        if most > limit * 1.25 + 1.0 && taken > 1.0 {
+            // These answers are of requests that went before the limit was as it is. If even they come soon
+            // enough, the limit is too low.
             return;
         }
         let needed = window.waited || taken > 0.5;
@@ -175,5 +187,35 @@ impl Limit {
             wanted.min(most + SPARE)
         };
         self.limit = Some((limit + GAIN * (wanted - limit)).max(1.0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(class: u32, taken_s: f64) -> Answer {
+        Answer {
+            class,
+            taken_s,
+            allowed_s: f64::INFINITY,
+            cost_s: None,
+            in_flight: 1,
+            waited: false,
+        }
+    }
+
+    #[test]
+    fn an_unknown_class_costs_what_others_do() {
+        let mut limit = Limit::new();
+        assert!((limit.cost_s(1) - 1.0).abs() < 1e-12);
+        limit.record(answer(1, 0.01), Time::ZERO);
+        limit.record(answer(2, 0.03), Time::ZERO);
+        assert!((limit.cost_s(3) - 0.02).abs() < 1e-12);
+        for class in 3..300 {
+            limit.record(answer(class, 0.05), Time::ZERO);
+        }
+        assert!((limit.cost_s(299) - 0.05).abs() < 1e-12);
+        assert!((limit.cost_s(1_000) - 0.05).abs() < 1e-12);
     }
 }

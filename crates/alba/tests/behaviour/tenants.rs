@@ -560,6 +560,39 @@ fn a_limit_goes_when_nobody_needs_it() {
 }
 
 #[test]
+fn those_that_never_end_do_not_keep_others_out_for_ever() {
+    let (admission, mut now) = limited(AdmissionSettings::default());
+    let mut held = Vec::new();
+    for _ in 0..5 {
+        held.push(admitted(admission.arrive(TenantId(1), 0, None, now)));
+        assert_eq!(admission.next(now), None);
+        let waits = queued(&admission.arrive(TenantId(2), 0, None, now));
+        now = now + Duration::from_millis(100);
+        let next = admission.next(now).expect("nothing has completed");
+        assert_eq!(next.number, waits);
+        held.push(next);
+        now = now + Duration::from_millis(100);
+    }
+    // And answers that come soon end the limit, though so much more than it is in flight.
+    let mut answers = 0;
+    while admission.limit().is_some() {
+        let deadline = Some(now + Duration::from_secs(1));
+        if let Decision::Admit(ticket) = admission.arrive(TenantId(1), 0, deadline, now) {
+            let quick = Finished {
+                outcome: Outcome::Success,
+                latency: Duration::from_millis(10),
+                cost: None,
+            };
+            admission.complete(ticket, quick, now);
+        }
+        now = now + Duration::from_millis(100);
+        admission.handle_timeout(now);
+        answers += 1;
+        assert!(answers < 1_000, "{admission:?}");
+    }
+}
+
+#[test]
 fn failing_at_once_and_leaving_are_no_overload() {
     let admission = Admission::new(AdmissionSettings::default());
     for outcome in [
