@@ -80,6 +80,7 @@ impl Gate {
             number,
             hears: self.listen(number),
         };
+        self.let_in(clock::at(now));
         let longest = now + self.config.settings.max_wait;
         let mut until = deadline.map_or(longest, |deadline| deadline.min(longest));
         loop {
@@ -131,6 +132,7 @@ impl Gate {
 
     /// Refuses what has waited too long.
     fn expire(&self, now: alba::Time) {
+        self.let_in(now);
         for number in self.admission.handle_timeout(now) {
             self.say(number, None);
         }
@@ -140,6 +142,11 @@ impl Gate {
     fn leave(&self, ticket: Ticket, finished: Finished) {
         let now = clock::now();
         self.admission.complete(ticket, finished, now);
+        self.let_in(now);
+    }
+
+    /// Lets those through that there is room for now.
+    fn let_in(&self, now: alba::Time) {
         while let Some(ticket) = self.admission.next(now) {
             let number = ticket.number;
             if let Some(unwanted) = self.say(number, Some(ticket)) {
@@ -185,9 +192,8 @@ impl Drop for Waiter<'_> {
 }
 
 impl Admitted {
-    /// The request has ended; `answered` is when its answer began.
-    pub(crate) fn finish(mut self, outcome: Outcome, answered: Option<Instant>) {
-        let end = answered.unwrap_or_else(Instant::now);
+    /// The request's answer began, or it ended without one, at `end`.
+    pub(crate) fn finish(mut self, outcome: Outcome, end: Instant) {
         if let Some(ticket) = self.ticket.take() {
             let finished = Finished {
                 outcome,
@@ -237,7 +243,7 @@ mod tests {
             let finished = gate.enter(TenantId(1), 0, None, &mut timer).await.unwrap();
             let dropped = gate.enter(TenantId(2), 0, None, &mut timer).await.unwrap();
             assert_eq!(gate.admission.in_flight(), 2);
-            finished.finish(Outcome::Success, None);
+            finished.finish(Outcome::Success, Instant::now());
             drop(dropped);
         });
         assert_eq!(gate.admission.in_flight(), 0);

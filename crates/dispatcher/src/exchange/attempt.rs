@@ -15,6 +15,7 @@ use super::flags::Flags;
 use super::prepare::{Forward, UpstreamHead};
 use super::retry::{Failure, FailureKind, is_retriable_answer};
 use super::{End, ResponseSink, retry_budget};
+use crate::admission::Admitted;
 use crate::clock;
 use crate::cluster::Permit;
 use crate::http::body::{BodyError, BodySink, BodySource, RequestBody, TransferError, transfer};
@@ -45,6 +46,9 @@ pub(crate) struct Attempt<'a, 'm> {
     pub(crate) replayable: &'a Cell<bool>,
     /// This is the last of several tries.
     pub(crate) exhausted: bool,
+    /// The request's place among those of its cluster, which the first byte of an answer gives back: a stream
+    /// that is open for hours is no work waiting to be done.
+    pub(crate) admitted: &'a Cell<Option<Admitted>>,
 }
 
 /// How a try went.
@@ -151,7 +155,8 @@ impl Attempt<'_, '_> {
 
     fn pick(&self, tried: &mut SmallVec<[EndpointId; 4]>, record: &mut Record) -> Option<Picked> {
         let cluster = self.forward.cluster;
-        let now = if record.attempts == 1 {
+        // A try does not begin before the request has had its turn.
+        let now = if record.attempts == 1 && self.forward.gate().is_none() {
             record.started
         } else {
             Instant::now()
@@ -185,6 +190,17 @@ impl Attempt<'_, '_> {
             target,
             deadline: timeout.map(|timeout| now + timeout),
         })
+    }
+
+    /// Lets the next in: an answer with `status` began at `answered`.
+    fn give_place_back(&self, status: u16, answered: Instant) {
+        if let Some(admitted) = self.admitted.take() {
+            let outcome = match status {
+                500.. => Outcome::ServerError,
+                _ => Outcome::Success,
+            };
+            admitted.finish(outcome, answered);
+        }
     }
 
     async fn over_h1<B: BodySource, S: ResponseSink>(
@@ -393,6 +409,7 @@ impl Attempt<'_, '_> {
             }
             Verdict::Switched => {
                 record.status = 101;
+                self.give_place_back(101, now);
                 in_flight.outcome = Outcome::Success;
                 sink.flush().await?;
                 return Ok(Conversation::Switched);
@@ -401,6 +418,7 @@ impl Attempt<'_, '_> {
         };
         record.status = status;
         record.grpc = grpc;
+        self.give_place_back(status, now);
         let mut sent = 0;
         let streaming = transfer(source, *sink, |bytes| {
             self.watch.moved(bytes);

@@ -116,6 +116,26 @@ pub(crate) async fn forward(
     let is_empty = forward.body == http1::Body::Empty;
     let replayable = Cell::new(is_empty || policy.attempts > 0);
     let mut body = RequestBody::new(source, is_empty, &replayable);
+    let watch = Watch::new(
+        started,
+        forward.route.timeout.map(|timeout| started + timeout),
+        worker.options.limits.stream_idle_timeout,
+    );
+    let admitted = Cell::new(None);
+    // Before the cluster's limit: else who waits for a turn would use that up, for other tenants too.
+    if let Some((gate, (tenant, class))) = forward.gate() {
+        let entered = gate.enter(tenant, class, watch.deadline(), timer).await;
+        if entered.is_none() {
+            let text = "too much to do: this request's turn did not come in time\n";
+            let refusal = Reply::text(503, Flags::UPSTREAM_OVERFLOW, text);
+            let (edits, is_head) = (forward.response_edits, forward.facts.is_head);
+            reply(worker, refusal, edits, is_head, record, sink).await?;
+            return Ok(End::Complete {
+                request_done: is_empty,
+            });
+        }
+        admitted.set(entered);
+    }
     let _in_flight = match pool_limits.max_requests {
         u32::MAX => None,
         limit => {
@@ -136,24 +156,6 @@ pub(crate) async fn forward(
             permit
         }
     };
-    let watch = Watch::new(
-        started,
-        forward.route.timeout.map(|timeout| started + timeout),
-        worker.options.limits.stream_idle_timeout,
-    );
-    let mut admitted = None;
-    if let Some((gate, (tenant, class))) = forward.gate() {
-        admitted = gate.enter(tenant, class, watch.deadline(), timer).await;
-        if admitted.is_none() {
-            let text = "too much to do: this request's turn did not come in time\n";
-            let refusal = Reply::text(503, Flags::UPSTREAM_OVERFLOW, text);
-            let (edits, is_head) = (forward.response_edits, forward.facts.is_head);
-            reply(worker, refusal, edits, is_head, record, sink).await?;
-            return Ok(End::Complete {
-                request_done: is_empty,
-            });
-        }
-    }
     if forward.facts.owes_continue {
         sink.informational(&Reply::text(100, Flags::NONE, ""));
         sink.flush().await?;
@@ -170,6 +172,7 @@ pub(crate) async fn forward(
             watch: &watch,
             may_retry: retries < policy.attempts,
             replayable: &replayable,
+            admitted: &admitted,
             exhausted: policy.attempts > 0 && retries == policy.attempts,
         };
         let mut sides = Sides {
@@ -181,12 +184,7 @@ pub(crate) async fn forward(
         let attempted = attempt.run(&mut tried, &mut sides).await?;
         drop(retry_permit.take());
         match attempted {
-            Attempted::End(end) => {
-                if let Some(admitted) = admitted.take() {
-                    admitted.finish(outcome(record), record.answered);
-                }
-                return Ok(end);
-            }
+            Attempted::End(end) => return Ok(end),
             Attempted::Client => {
                 record.flags |= Flags::DOWNSTREAM_TERMINATION;
                 return Ok(End::Aborted);
@@ -237,7 +235,7 @@ pub(crate) async fn forward(
             504 => Outcome::Timeout,
             _ => Outcome::Reset,
         };
-        admitted.finish(outcome, None);
+        admitted.finish(outcome, Instant::now());
     }
     reply(
         worker,
@@ -251,19 +249,6 @@ pub(crate) async fn forward(
     Ok(End::Complete {
         request_done: body.is_complete(),
     })
-}
-
-/// What admission is told of a request that an endpoint answered.
-fn outcome(record: &Record) -> Outcome {
-    if record.flags.contains(Flags::DOWNSTREAM_TERMINATION) {
-        Outcome::Cancelled
-    } else if record.flags.contains(Flags::UPSTREAM_TIMEOUT) {
-        Outcome::Timeout
-    } else if record.status >= 500 {
-        Outcome::ServerError
-    } else {
-        Outcome::Success
-    }
 }
 
 /// A place among the retries that the cluster allows at a time.
