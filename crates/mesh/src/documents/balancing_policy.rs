@@ -32,7 +32,7 @@ pub(crate) struct BalancingPolicy {
     pub(crate) learned: Learned,
     /// What consistent hashing goes by, in order of preference.
     pub(crate) hash: Option<Located<Vec<HashKey>>>,
-    pub(crate) slow_start: Option<alba::SlowStart>,
+    pub(crate) slow_start: Option<Located<alba::SlowStart>>,
     /// Endpoints that one dispatcher uses.
     pub(crate) subset_size: Option<u32>,
     pub(crate) outlier_detection: Option<alba::OutlierDetection>,
@@ -72,6 +72,7 @@ pub(crate) fn decode(object: &mut Fields<'_>) -> Option<BalancingPolicy> {
         let parameters = Parameters::decode(&mut fields);
         for (name, of) in [
             ("alba", Algorithm::Alba),
+            ("locality", Algorithm::Alba),
             ("leastRequest", Algorithm::LeastRequest),
             ("peakEwma", Algorithm::PeakEwma),
             ("ringHash", Algorithm::RingHash),
@@ -102,7 +103,7 @@ pub(crate) fn decode(object: &mut Fields<'_>) -> Option<BalancingPolicy> {
             }),
             learned,
             hash,
-            slow_start: fields.optional("slowStart", slow_start),
+            slow_start: fields.optional("slowStart", located(slow_start)),
             subset_size: fields.optional("subset", subset),
             outlier_detection: fields
                 .optional("outlierDetection", outlier_detection::decode_with_rates),

@@ -83,8 +83,21 @@ pub(super) fn resolve(rule: &PortPolicy, service: &Service, input: Input<'_>) ->
         let finding = Finding::warning("there is nothing to hash, so requests go anywhere");
         context.report(algorithm.place, finding.help("set `hash`"));
     }
+    if let Some(keys) = &policy.hash
+        && policy.algorithm.is_none()
+        && !hashes
+    {
+        let finding = Finding::warning("has no effect, as the algorithm does not hash");
+        let help = "write `algorithm: RingHash` or `Maglev`";
+        context.report(keys.place, finding.help(help));
+    }
     if let Some(slow_start) = &policy.slow_start {
-        settings.slow_start = Some(slow_start.clone());
+        if hashes {
+            let message =
+                "has no effect with RingHash and Maglev, which would move hashes all the time";
+            context.report(slow_start.place, Finding::warning(message));
+        }
+        settings.slow_start = Some(slow_start.value.clone());
     }
     if let Some(detection) = &policy.outlier_detection {
         settings.outlier_detection = Some(detection.clone());
