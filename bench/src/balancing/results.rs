@@ -141,7 +141,7 @@ fn best_peer(rows: &[Row], workload: Workload) -> Option<&Row> {
 /// A table of all rows, workload by workload.
 pub(crate) fn render(rows: &[Row]) -> String {
     let mut out = format!(
-        "{:<12} {:<30} {:>6} {:>8} {:>9} {:>17} {:>10} {:>9} {:>7}\n",
+        "{:<12} {:<30} {:>6} {:>8} {:>9} {:>17} {:>10} {:>9} {:>7} {:>9} {:>9}\n",
         "workload",
         "proxy",
         "rps",
@@ -150,7 +150,9 @@ pub(crate) fn render(rows: &[Row]) -> String {
         "least–most",
         "p99.9 ms",
         "errors %",
-        "× best"
+        "× best",
+        "sim p99",
+        "sim err %"
     );
     for group in rows.chunk_by(|a, b| a.workload == b.workload) {
         let best = best_peer(rows, group[0].workload).map(|row| row.p99_ms.value);

@@ -20,7 +20,7 @@ Examples:
   dalbi sim --scenario ramp/1.27 --size 100x100,10x3 --seeds 5 --json results.json
   dalbi sim --scenario all --policy alba --without toll
   dalbi sim --file mine.toml --policy p2c,alba
-  dalbi sim scoreboard --quick --out /tmp/scoreboard
+  dalbi sim scoreboard --quick --out scoreboard
 
 A seed gives every policy the same requests. Seeds below 1000 are for tuning; what is reported uses others.";
 
