@@ -166,7 +166,8 @@ impl Cell {
         self.means.get(self.best.as_ref()?)
     }
 
-    fn best_baseline(&self) -> Option<String> {
+    /// Baselines with nearly the fewest errors, by name.
+    fn contenders(&self) -> impl Iterator<Item = (&String, &Mean)> {
         let baselines = || {
             self.means
                 .iter()
@@ -175,8 +176,11 @@ impl Cell {
         let fewest = baselines()
             .map(|(_, mean)| mean.error_rate)
             .fold(f64::INFINITY, f64::min);
-        baselines()
-            .filter(|(_, mean)| mean.error_rate <= fewest + ERROR_SLACK)
+        baselines().filter(move |(_, mean)| mean.error_rate <= fewest + ERROR_SLACK)
+    }
+
+    fn best_baseline(&self) -> Option<String> {
+        self.contenders()
             .min_by(|(_, a), (_, b)| a.p99_ms.total_cmp(&b.p99_ms))
             .map(|(name, _)| name.clone())
     }

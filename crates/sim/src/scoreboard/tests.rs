@@ -84,6 +84,37 @@ fn goals_count_files_not_variants() {
 }
 
 #[test]
+fn a_variant_beyond_the_limit_does_not_close_anothers_gap() {
+    let mut rows = Vec::new();
+    for (name, alba_ms) in [("s/beyond", 10.0), ("s/open", 95.0)] {
+        rows.push(row(name, LARGE, "p2c", 100.0, 0.0));
+        rows.push(row(name, LARGE, "alba", alba_ms, 0.0));
+        rows.push(row(name, LARGE, "oracle", 50.0, 0.0));
+    }
+    let goal = Scoreboard::new(&rows).goals().remove(0);
+    assert!(goal.found.contains("s 0.45"), "{goal:?}");
+}
+
+#[test]
+fn a_median_is_compared_with_the_best_median() {
+    let with_median = |policy, p99_ms, p50_ms, error_rate| {
+        let mut row = row("x", LARGE, policy, p99_ms, error_rate);
+        row.figures.p50_ms = p50_ms;
+        row
+    };
+    let rows = [
+        with_median("failing", 90.0, 1.0, 0.1),
+        with_median("best_p99", 100.0, 20.0, 0.0),
+        with_median("best_p50", 120.0, 10.0, 0.0),
+        with_median("alba", 100.0, 12.0, 0.0),
+    ];
+    let goals = Scoreboard::new(&rows).goals();
+    let goal = |part: &str| goals.iter().find(|goal| goal.text.contains(part)).unwrap();
+    assert!(goal("p50 never above").found.contains("x 100×100 1.20"));
+    assert_eq!(goal("p99 never above").met, Some(true));
+}
+
+#[test]
 fn a_loss_is_named() {
     let board = Scoreboard::new(&[
         row("uniform", LARGE, "round_robin", 100.0, 0.0),
