@@ -330,6 +330,59 @@ async fn tenants_share_a_server_that_has_too_much_to_do_by_their_weights() {
     );
 }
 
+#[tokio::test]
+async fn streams_do_not_keep_others_out_after_overload() {
+    let upstream = WireUpstream::start(|_, mut wire: Wire| async move {
+        while let Some(head) = wire.head().await {
+            let path = head.split(' ').nth(1).unwrap_or_default();
+            let answer = match path {
+                "/stream" => "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n",
+                "/hang" => "",
+                _ => "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
+            };
+            wire.send(answer).await;
+        }
+    })
+    .await;
+    // Only what is not a stream has to end in time.
+    let route = "route: [{destination: {host: app.internal}}]";
+    let (dalbi, _folder) = Site::to(&[upstream.address()])
+        .rule(&format!(
+            "match: [{{uri: {{prefix: /stream}}}}], {route}}}\n  - {{timeout: 200ms, retries: {{attempts: 0}}"
+        ))
+        .balancing("admission: {tenantHeader: X-Tenant}")
+        .serve(&[]);
+    let address = dalbi.address(8080);
+    let ask = |path: &'static str| async move {
+        let mut client = Wire::connect(address).await;
+        let request = format!("GET {path} HTTP/1.1\r\nhost: app\r\n\r\n");
+        client.send(request).await;
+        let head = client.head().await.unwrap();
+        (client, head)
+    };
+    let mut streams = Vec::new();
+    for _ in 0..60 {
+        let (stream, head) = ask("/stream").await;
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        streams.push(stream);
+    }
+    let hanging: Vec<_> = (0..40).map(|_| tokio::spawn(ask("/hang"))).collect();
+    for client in hanging {
+        let (_, head) = client.await.unwrap();
+        assert!(head.starts_with("HTTP/1.1 504"), "{head}");
+    }
+    let clusters = http::get(dalbi.admin(), "/clusters").await;
+    assert!(
+        clusters.text().contains("admission_limit"),
+        "{}",
+        clusters.text()
+    );
+    for number in 0..20 {
+        let (_, head) = ask("/").await;
+        assert!(head.starts_with("HTTP/1.1 200"), "{number}: {head}");
+    }
+}
+
 #[test]
 fn explain_says_what_is_hashed() {
     let folder = support::Folder::new();
