@@ -131,6 +131,18 @@ impl Progress {
     }
 }
 
+/// The rows that [`write_json`] wrote.
+pub(crate) fn read_json(path: &Path) -> anyhow::Result<Vec<Row>> {
+    #[derive(serde::Deserialize)]
+    struct Written {
+        results: Vec<Row>,
+    }
+    let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+    let written: Written = serde_json::from_str(&text)
+        .with_context(|| format!("{} is not what `dalbi sim` writes", path.display()))?;
+    Ok(written.results)
+}
+
 /// Writes rows as `{"results":[…]}`; `-` is standard output.
 pub(crate) fn write_json(rows: &[Row], path: &Path) -> anyhow::Result<()> {
     let text = serde_json::to_string_pretty(&serde_json::json!({ "results": rows }))?;

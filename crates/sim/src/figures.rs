@@ -1,14 +1,14 @@
 //! What is measured of a run.
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Latencies above a minute are recorded as one minute.
 const LONGEST_US: u64 = 60_000_000;
 
 /// What one run came to. Times in milliseconds, from a request's arrival at its dispatcher to its answer
 /// there; shares between 0 and 1.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
     /// Requests that came in the measured time.
     pub requests: u64,
@@ -33,7 +33,7 @@ pub struct Figures {
     pub useful_share: f64,
     /// Jain's index over tenants of work of good answers, as a share of what weighted max-min fairness
     /// gives each of them; only with several tenants.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jain_tenants: Option<f64>,
     /// Standard deviation over servers of requests in them, mean over time.
     pub in_flight_deviation: f64,

@@ -1,6 +1,6 @@
 //! One run: a scenario, a size, a policy and a seed in, figures out.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::figures::Figures;
 use crate::policies::Factory;
@@ -11,7 +11,7 @@ use crate::world::World;
 pub const FIRST_REPORTED_SEED: u64 = 1000;
 
 /// One run's figures, and what they are of.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// `file` or `file/variant`.
     pub scenario: String,

@@ -12,7 +12,7 @@ use sim::scenario::{self, Scenario, Size};
 use sim::scoreboard::{JUDGED, Scoreboard};
 
 use crate::cli::Verdict;
-use crate::simulate::{Runs, write_json};
+use crate::simulate::{Runs, read_json, write_json};
 
 /// `dalbi sim scoreboard`
 #[derive(Debug, Args)]
@@ -38,6 +38,9 @@ pub(crate) struct Arguments {
     /// Compare alba with itself without each of its parts, instead of with others
     #[arg(long)]
     ablation: bool,
+    /// Judge and draw the figures that an earlier run wrote, instead of running anything
+    #[arg(long, value_name = "JSON", conflicts_with_all = ["quick", "ablation", "sizes"])]
+    from: Option<PathBuf>,
     /// Folder for the page, the figures and the charts
     #[arg(long, value_name = "DIR", default_value = "docs/balancing")]
     out: PathBuf,
@@ -63,7 +66,9 @@ const GUARD_POLICIES: &[&str] = &["round_robin", "alba", "oracle"];
 
 /// Runs everything and writes what came of it.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
-    let rows = if arguments.ablation {
+    let rows = if let Some(earlier) = &arguments.from {
+        read_json(earlier)?
+    } else if arguments.ablation {
         let without = policies::PARTS
             .iter()
             .map(|part| format!("{JUDGED}-{part}"));
