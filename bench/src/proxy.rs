@@ -116,7 +116,7 @@ fn pick<T: Copy + PartialEq>(wanted: &[T], all: &[T]) -> Vec<T> {
 
 impl Plan {
     fn of(options: &ProxyOptions) -> Self {
-        // 27 pairs × 3 rounds × 2.25 s is 182 s; what is left of four minutes is for retries.
+        // 28 pairs × 3 rounds × 2.25 s is 189 s; what is left of four minutes is for retries.
         let (rounds, warm_up, measure) = if options.quick {
             (3, 300, 1800)
         } else {

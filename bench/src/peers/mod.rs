@@ -64,8 +64,12 @@ impl Peer {
     /// Whether its figures would mean something. A relay knows neither TLS nor HTTP/2, and it has
     /// to open an upstream connection for each of a client's, so that it is no floor there.
     pub(crate) fn supports(self, workload: Workload) -> bool {
-        self != Self::Relay
-            || !matches!(workload, Workload::Close | Workload::Tls | Workload::Http2)
+        match self {
+            Self::Relay => !matches!(workload, Workload::Close | Workload::Tls | Workload::Http2),
+            // The pick is the same whatever is sent; small answers show best what it costs.
+            Self::DalbiRoundRobin => workload == Workload::Small,
+            _ => true,
+        }
     }
 }
 
