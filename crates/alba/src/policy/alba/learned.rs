@@ -33,6 +33,11 @@ const SUCCESSES_KEPT: f64 = 0.9;
 /// every request that goes on believing it fails.
 const GOOD_KEPT: f64 = 0.5;
 
+/// Failures count up to this many, and fewer than the second number are forgiven: an endpoint that was shut out is
+/// tried again after at most 19 s, and shut out again by one failure.
+const MOST_BAD: f64 = 2.0;
+const FORGIVEN: f64 = 0.3;
+
 /// What one telling of others' outcomes leaves of those before it: the newest count most.
 const TOLD_KEPT: f64 = 0.2;
 
@@ -111,7 +116,7 @@ impl Learned {
         let Some((time_s, queue)) = answer else {
             self.ratios.add(keep, 0.0, 0.0);
             self.outcomes
-                .update(|good, bad| (good * keep * GOOD_KEPT, bad * keep + 1.0));
+                .update(|good, bad| (good * keep * GOOD_KEPT, (bad * keep + 1.0).min(MOST_BAD)));
             return;
         };
         let (slowness, answers) = self.evidence(keep);
@@ -247,6 +252,8 @@ impl Learned {
     pub(crate) fn learn(&self, told: &Observation, now: Time) {
         if told.successes.saturating_add(told.failures) > 0 {
             let (good, bad) = (told.successes as f64, told.failures as f64);
+            let scale = (MOST_BAD / bad).min(1.0);
+            let (good, bad) = (good * scale, bad * scale);
             self.shared_outcomes.add(TOLD_KEPT, good, bad);
             self.shared_at.store(now.as_nanos(), Ordering::Relaxed);
         }
@@ -274,10 +281,13 @@ fn left(before_ns: u64, now: Time) -> f64 {
 /// Chance of success against the pool's, above 0 and at most 1, by outcomes that fade.
 fn chance(outcomes: &Sums, written: &AtomicU64, means: &Means<'_>, now: Time) -> f64 {
     let (good, bad) = outcomes.load();
-    if bad < 1e-3 {
+    if bad < FORGIVEN {
         return 1.0;
     }
     let keep = left(written.load(Ordering::Relaxed), now);
+    if bad * keep < FORGIVEN {
+        return 1.0;
+    }
     let expected = means.success;
     let good = good * keep + OUTCOME_PRIOR * expected;
     let all = good + bad * keep + OUTCOME_PRIOR * (1.0 - expected);
