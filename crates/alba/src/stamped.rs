@@ -39,6 +39,12 @@ impl Stamped {
         self.0.store(pack(value, ticks(at)), Ordering::Relaxed);
     }
 
+    /// Whether what is stored was written after `at`.
+    pub(crate) fn is_later_than(&self, at: Time) -> bool {
+        let stamp = self.load().map(|(_, stamp)| stamp);
+        stamp.is_some_and(|stamp| stamp != ticks(at) && elapsed_ticks(stamp, ticks(at)) == 0)
+    }
+
     /// Replaces value and stamp by what `next` makes of them.
     pub(crate) fn update(&self, mut next: impl FnMut(Option<(f64, u32)>) -> (f64, u32)) {
         let mut word = self.0.load(Ordering::Relaxed);

@@ -113,6 +113,25 @@ fn a_stream_is_not_silence() {
 }
 
 #[test]
+fn the_end_of_a_stream_takes_nothing_back() {
+    let mut world = learned(2, 5);
+    serve(&mut world, &[Some(10); 2], 100);
+    let begun = world.now;
+    let mut stream = world.pick_of(0);
+    stream.answered(begun);
+    world.pass(Duration::from_secs(5));
+    report(&mut world, [1, 30]);
+    let _waiting = [world.pick_of(0), world.pick_of(1)];
+    let done = Completion::new(Outcome::Success, world.now)
+        .with_first_byte(begun)
+        .with_report(busy(60));
+    world.balancer.complete(stream, done);
+    let told = world.balancer.observations(world.now);
+    assert!(told[0].silence_s < 0.1, "{told:?}");
+    assert_eq!(world.shares(50), [50, 0]);
+}
+
+#[test]
 fn one_that_reports_too_much_blinds_nobody() {
     let mut world = learned(3, 6);
     for _ in 0..200 {

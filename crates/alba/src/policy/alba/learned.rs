@@ -98,8 +98,11 @@ impl Learned {
 
     /// An answer began.
     pub(crate) fn heard(&self, now: Time) {
-        self.heard.store(now.as_nanos(), Ordering::Relaxed);
-        self.answered_at.store(now.as_nanos(), Ordering::Relaxed);
+        // The end of a stream tells of its beginning once more, when others have been heard of since.
+        if self.answered_at.load(Ordering::Relaxed) <= now.as_nanos() {
+            self.heard.fetch_max(now.as_nanos(), Ordering::Relaxed);
+            self.answered_at.store(now.as_nanos(), Ordering::Relaxed);
+        }
     }
 
     /// How an attempt of this process ended: with an answer that took `time_s` and met a queue of `queue` when
@@ -139,7 +142,9 @@ impl Learned {
         pool: &PoolLearned,
         now: Time,
     ) {
-        if let Some(in_flight) = report.in_flight {
+        if let Some(in_flight) = report.in_flight
+            && !self.others.is_later_than(now)
+        {
             let others = f64::from(in_flight.saturating_sub(own));
             let others = others.min(MOST_OTHERS);
             pool.others(others, self.others.age(now));
