@@ -214,7 +214,9 @@ impl Cluster {
             .endpoints
             .iter()
             .filter_map(|endpoint| match &endpoint.address {
-                EndpointAddress::Dns(name, port) => Some((name.as_str(), *port)),
+                EndpointAddress::Dns(name, port) | EndpointAddress::DnsFirst(name, port) => {
+                    Some((name.as_str(), *port))
+                }
                 EndpointAddress::Ip(_) | EndpointAddress::Unix(_) => None,
             })
     }
@@ -248,6 +250,10 @@ fn members(
                 .into_iter()
                 .map(Target::Tcp)
                 .collect(),
+            EndpointAddress::DnsFirst(name, port) => {
+                let first = addresses(name, *port).into_iter().next();
+                first.map(Target::Tcp).into_iter().collect()
+            }
         };
         for target in found {
             endpoints.push(alba::Endpoint {

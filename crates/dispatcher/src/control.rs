@@ -119,7 +119,9 @@ impl Control {
         let endpoints = mesh.clusters.iter().flat_map(|cluster| &cluster.endpoints);
         let names: Vec<_> = endpoints
             .filter_map(|endpoint| match &endpoint.address {
-                EndpointAddress::Dns(name, port) => Some((name.clone(), *port)),
+                EndpointAddress::Dns(name, port) | EndpointAddress::DnsFirst(name, port) => {
+                    Some((name.clone(), *port))
+                }
                 EndpointAddress::Ip(_) | EndpointAddress::Unix(_) => None,
             })
             .collect();

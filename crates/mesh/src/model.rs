@@ -41,6 +41,20 @@ pub struct Listener {
     /// that server's hosts, so that one server's client-certificate rule can't be passed by naming another's
     /// host in `Host`. Empty without `tls`.
     pub server_hosts: Vec<HostTable>,
+    /// Where connections go on a port of plain TCP, the first that takes a connection; empty where HTTP is spoken or
+    /// TLS decides.
+    pub tcp: Vec<TcpRoute>,
+}
+
+/// Where a connection's bytes go as they are.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TcpRoute {
+    /// The rule's own name or `namespace/name#index`, for logs and `explain`.
+    pub name: String,
+    /// Each connection goes to one of these by weight.
+    pub destinations: Vec<WeightedDestination>,
+    /// Where the rule stands.
+    pub source: crate::Source,
 }
 
 /// What a listener is for.
@@ -99,6 +113,19 @@ pub struct TlsServer {
     pub max_version: Option<TlsVersion>,
     /// ALPN in order of preference: `h2`, `http/1.1`.
     pub alpn: Vec<String>,
+    /// What is done with a connection.
+    pub action: TlsAction,
+}
+
+/// What is done with a connection once its handshake has begun.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TlsAction {
+    /// Decrypted; its requests are routed.
+    Http,
+    /// Decrypted; its bytes go on.
+    Tcp(TcpRoute),
+    /// Its bytes go on as they are; the server has no certificates.
+    Passthrough(TcpRoute),
 }
 
 /// Whether a client has to show a certificate.
@@ -108,6 +135,8 @@ pub enum ClientAuth {
     None,
     /// Asked for; a bad one is refused, none is let in (`OPTIONAL_MUTUAL`).
     Optional(Pem),
+    /// Asked for; a bad one and none are both let in (Gateway API's `AllowInsecureFallback`).
+    Unverified,
     /// Needed (`MUTUAL`). The CA bundle it must chain to.
     Required(Pem),
 }
@@ -170,6 +199,12 @@ pub struct Route {
     pub retries: RetryPolicy,
     /// Change of path or authority.
     pub rewrite: Option<crate::route::Rewrite>,
+    /// Requests held up or failed on purpose.
+    pub fault: Option<Box<Fault>>,
+    /// Where copies of requests go.
+    pub mirrors: Vec<Mirror>,
+    /// Cross-origin requests: preflights are answered, answers get their headers.
+    pub cors: Option<Arc<Cors>>,
     /// Where the rule stands: file and line, for `explain`.
     pub source: crate::Source,
 }
@@ -191,15 +226,130 @@ pub enum Action {
 }
 
 /// A destination with its share.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct WeightedDestination {
     /// Relative to the sum over the route.
     pub weight: u32,
-    /// `Err` says what is missing, or why nothing may be sent there (TLS that can't be had as written): such
-    /// requests get 503 `NC` (no cluster), as in Envoy.
-    pub cluster: Result<ClusterId, String>,
+    /// `Err` where there is nothing that requests may be sent to: they are answered with its status and flag `NC` (no
+    /// cluster), as in Envoy.
+    pub cluster: Result<ClusterId, NoCluster>,
     /// Header changes of this destination (`route[].headers`).
     pub headers: HeaderEdits,
+    /// What Gateway API lets a backend have of its own.
+    pub filters: Option<Box<DestinationFilters>>,
+}
+
+/// Why nothing can be sent to a destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoCluster {
+    /// 503 for Istio's documents, 500 for the Gateway API's.
+    pub status: u16,
+    /// What is missing, or why nothing may be sent there (TLS that can't be had as written). For people who read
+    /// logs and `explain`, not for clients.
+    pub reason: String,
+}
+
+impl NoCluster {
+    /// As Istio's documents have it: 503.
+    pub(crate) fn unavailable(reason: String) -> Self {
+        Self {
+            status: 503,
+            reason,
+        }
+    }
+}
+
+/// Filters of a Gateway API backend. They come after the rule's own.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DestinationFilters {
+    /// Instead of forwarding.
+    pub redirect: Option<crate::route::Redirect>,
+    /// Change of path or authority.
+    pub rewrite: Option<crate::route::Rewrite>,
+    /// Where copies of requests go.
+    pub mirrors: Vec<Mirror>,
+    /// In place of the rule's.
+    pub cors: Option<Arc<Cors>>,
+}
+
+/// A part of all requests, in parts of a million.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fraction(u32);
+
+impl Fraction {
+    /// All requests.
+    pub const ALL: Self = Self(1_000_000);
+    /// No request.
+    pub const NONE: Self = Self(0);
+
+    /// `percent` in 0 to 100, to four decimal places, as Envoy keeps it; what is above 100 is 100.
+    pub fn from_percent(percent: f64) -> Self {
+        Self((percent.clamp(0.0, 100.0) * 10_000.0).round() as u32)
+    }
+
+    /// `numerator` of `denominator`; at most all. With a denominator of 0 none.
+    pub fn of(numerator: u32, denominator: u32) -> Self {
+        let parts = u64::from(numerator) * 1_000_000;
+        let parts = parts.checked_div(u64::from(denominator)).unwrap_or(0);
+        Self(parts.min(1_000_000) as u32)
+    }
+
+    /// Whether a uniformly random number falls within the fraction.
+    pub fn includes(self, draw: u64) -> bool {
+        ((u128::from(draw) * 1_000_000) >> 64) < u128::from(self.0)
+    }
+
+    /// 0 to 100.
+    pub fn percent(self) -> f64 {
+        f64::from(self.0) / 10_000.0
+    }
+}
+
+/// Requests held up or failed on purpose (Istio `fault`).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fault {
+    /// How many requests wait for how long before anything else happens.
+    pub delay: Option<(Fraction, Duration)>,
+    /// How many requests are answered with what.
+    pub abort: Option<(Fraction, Abort)>,
+}
+
+/// The answer that stands for a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Abort {
+    /// A status of HTTP, 200 to 599.
+    Http(u16),
+    /// A status of gRPC, 0 to 16, on an answer with HTTP status 200.
+    Grpc(u8),
+}
+
+/// Where copies of requests go. What comes of them is thrown away.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mirror {
+    /// `Err` says what is missing; nothing is copied then.
+    pub cluster: Result<ClusterId, NoCluster>,
+    /// How many requests are copied.
+    pub share: Fraction,
+}
+
+/// Who may read answers from another origin's page (the Fetch standard's CORS protocol).
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Cors {
+    /// Any of these. What `*` within means is for [`crate::StringMatch`] to say.
+    pub allow_origins: Vec<crate::route::StringMatch>,
+    /// For `Access-Control-Allow-Methods`; `*` is any.
+    pub allow_methods: Vec<String>,
+    /// For `Access-Control-Allow-Headers`; `*` is any.
+    pub allow_headers: Vec<String>,
+    /// For `Access-Control-Expose-Headers`.
+    pub expose_headers: Vec<String>,
+    /// For `Access-Control-Max-Age`.
+    pub max_age: Option<Duration>,
+    /// `Access-Control-Allow-Credentials: true`.
+    pub allow_credentials: bool,
+    /// Whether a preflight of a foreign origin is forwarded (Istio's `FORWARD`, its default) instead of being
+    /// answered without the headers.
+    pub forwards_unmatched: bool,
 }
 
 /// Header changes, applied remove, then set, then add. Names are lower case.
@@ -235,6 +385,10 @@ pub struct RetryPolicy {
     pub statuses: Vec<u16>,
     /// First back-off; doubles with full jitter up to ten times this. Istio's default is 25 ms.
     pub backoff: Duration,
+    /// Further tries prefer localities that were not tried (`retryRemoteLocalities`).
+    pub prefer_other_localities: bool,
+    /// Further tries prefer endpoints that were not tried; `retryIgnorePreviousHosts: false` switches it off.
+    pub prefer_other_endpoints: bool,
 }
 
 /// Envoy's `retry_on` conditions (both HTTP and gRPC).
@@ -338,6 +492,8 @@ pub enum EndpointAddress {
     Ip(SocketAddr),
     /// A name that the dispatcher resolves (all addresses are endpoints).
     Dns(String, u16),
+    /// A name of which the first address is used (Istio's `DNS_ROUND_ROBIN`, Envoy's `LOGICAL_DNS`).
+    DnsFirst(String, u16),
     /// A Unix socket (`unix:///path`).
     Unix(PathBuf),
 }
@@ -383,7 +539,7 @@ pub struct TlsOrigination {
     pub ca: Option<Pem>,
     /// Shown to the server (`MUTUAL`).
     pub client_certificate: Option<CertificateSource>,
-    /// One of these must be in the server's certificate; empty checks the SNI.
+    /// One of these, DNS names or URIs, must be in the server's certificate; empty checks the SNI.
     pub subject_alt_names: Vec<String>,
     /// False for `insecureSkipVerify`.
     pub verify: bool,

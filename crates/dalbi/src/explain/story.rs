@@ -294,9 +294,10 @@ impl DestinationStory {
         let known = cluster.as_ref().ok();
         Self {
             share,
-            cluster: cluster
-                .as_ref()
-                .map_or_else(|missing| (*missing).clone(), |cluster| cluster.name.clone()),
+            cluster: cluster.as_ref().map_or_else(
+                |missing| missing.reason.clone(),
+                |cluster| cluster.name.clone(),
+            ),
             missing: cluster.is_err(),
             protocol: known.map(|cluster| match cluster.protocol {
                 UpstreamProtocol::Http1 => "HTTP/1.1",
@@ -314,7 +315,9 @@ impl DestinationStory {
 fn endpoints(cluster: &Cluster) -> Vec<EndpointStory> {
     let address = |address: &EndpointAddress| match address {
         EndpointAddress::Ip(address) => address.to_string(),
-        EndpointAddress::Dns(name, port) => format!("{name}:{port}"),
+        EndpointAddress::Dns(name, port) | EndpointAddress::DnsFirst(name, port) => {
+            format!("{name}:{port}")
+        }
         EndpointAddress::Unix(path) => format!("unix://{}", path.display()),
     };
     let story = |endpoint: &mesh::Endpoint| EndpointStory {

@@ -175,8 +175,11 @@ fn forward<'m>(
     let cluster = match &destination.cluster {
         Ok(id) => snapshot.cluster(*id),
         Err(missing) => {
-            let text = format!("no cluster: {missing}\n");
-            return Prepared::Reply(Reply::text(503, Flags::NO_CLUSTER, text), response_edits);
+            // Names of services are not the client's business; the log has the route, and `explain` the reason.
+            tracing::debug!(route.name, missing.reason, "no cluster");
+            let text = "no cluster: the route leads nowhere\n";
+            let reply = Reply::text(missing.status, Flags::NO_CLUSTER, text);
+            return Prepared::Reply(reply, response_edits);
         }
     };
     record.metrics = cluster.metrics.clone();

@@ -163,6 +163,8 @@ mod tests {
             on,
             statuses: vec![429],
             backoff: Duration::from_millis(25),
+            prefer_other_localities: false,
+            prefer_other_endpoints: true,
         }
     }
 

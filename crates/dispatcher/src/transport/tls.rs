@@ -83,7 +83,7 @@ impl ServerTls {
 
 fn collect_files(server: &TlsServer, files: &mut Vec<(PathBuf, Option<SystemTime>)>) {
     let client = match &server.client_auth {
-        ClientAuth::None => None,
+        ClientAuth::None | ClientAuth::Unverified => None,
         ClientAuth::Optional(ca) | ClientAuth::Required(ca) => Some(ca),
     };
     let own = server.certificates.iter().flat_map(|c| [&c.chain, &c.key]);
@@ -122,7 +122,7 @@ fn server_config(server: &TlsServer) -> Result<ServerConfig, TlsError> {
         .with_protocol_versions(&versions)
         .map_err(|error| settings(&error))?;
     let builder = match &server.client_auth {
-        ClientAuth::None => builder.with_no_client_auth(),
+        ClientAuth::None | ClientAuth::Unverified => builder.with_no_client_auth(),
         ClientAuth::Optional(ca) | ClientAuth::Required(ca) => {
             let verifier =
                 WebPkiClientVerifier::builder_with_provider(Arc::new(roots(ca)?), provider.clone());

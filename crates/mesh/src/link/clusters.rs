@@ -24,13 +24,13 @@ pub(super) struct Clusters<'d> {
     /// By position of the service in the registry.
     host_rules: BTreeMap<usize, HostRules<'d>>,
     /// By position of the service, and port; then by subset.
-    known: BTreeMap<(usize, u16), HostMap<Result<ClusterId, NoCluster>>>,
+    known: BTreeMap<(usize, u16), HostMap<Result<ClusterId, Unresolved>>>,
     clusters: Vec<Cluster>,
 }
 
 /// Why requests can't be sent.
 #[derive(Debug, Clone)]
-pub(super) enum NoCluster {
+pub(super) enum Unresolved {
     /// No rule has the subset.
     NoSubset,
     /// Sending them would be less safe than was asked for. Says why, and what to do.
@@ -65,7 +65,7 @@ impl<'d> Clusters<'d> {
         service: usize,
         port: &Port,
         subset: &str,
-    ) -> Result<ClusterId, NoCluster> {
+    ) -> Result<ClusterId, Unresolved> {
         let key = (service, port.number);
         if let Some(known) = self.known.get(&key).and_then(|known| known.get(subset)) {
             return known.clone();
@@ -99,10 +99,10 @@ fn build(
     subset: &str,
     rules: &HostRules<'_>,
     input: Input<'_>,
-) -> Result<Cluster, NoCluster> {
+) -> Result<Cluster, Unresolved> {
     let subset_rule = match subset {
         "" => None,
-        name => Some(rules.subset(name).ok_or(NoCluster::NoSubset)?),
+        name => Some(rules.subset(name).ok_or(Unresolved::NoSubset)?),
     };
     let (policy, rule) = rules.policy(port.number, subset_rule);
     let selected = port.endpoints.iter().filter(|endpoint| match subset_rule {
@@ -127,7 +127,7 @@ fn build(
         Some(false) | None => port.protocol.upstream(),
     };
     let tls = match policy.tls.zip(rule) {
-        Some((tls, rule)) => origination(&tls, &rule.meta, input).map_err(NoCluster::Unsafe)?,
+        Some((tls, rule)) => origination(&tls, &rule.meta, input).map_err(Unresolved::Unsafe)?,
         None => None,
     };
     Ok(Cluster {

@@ -17,7 +17,7 @@ use crate::documents::{Metadata, Object};
 use crate::hosts::{HostTable, fully_qualified, intersection};
 use crate::model::{
     Action, CertificateSource, ClientAuth, HeaderEdits, Listener, ListenerKind, RetryOn,
-    RetryPolicy, Route, TlsServer, TlsTermination, VirtualHost,
+    RetryPolicy, Route, TlsAction, TlsServer, TlsTermination, VirtualHost,
 };
 use crate::route::{Redirect, RequestMatch, StringMatch};
 
@@ -210,6 +210,7 @@ fn listener<'d>(
         tls: is_tls.then_some(TlsTermination { servers: tls }),
         hosts: all.table(),
         server_hosts,
+        tcp: Vec::new(),
     })
 }
 
@@ -251,6 +252,9 @@ impl Hosts {
             timeout: None,
             retries: no_retries(),
             rewrite: None,
+            fault: None,
+            mirrors: Vec::new(),
+            cors: None,
             source: context.source(server.place),
         });
         for host in &server.hosts {
@@ -328,6 +332,8 @@ fn no_retries() -> RetryPolicy {
         on: RetryOn::default(),
         statuses: Vec::new(),
         backoff,
+        prefer_other_localities: false,
+        prefer_other_endpoints: true,
     }
 }
 
@@ -390,5 +396,6 @@ fn tls_server(
         min_version: tls.min_version,
         max_version: tls.max_version,
         alpn: vec!["h2".to_owned(), "http/1.1".to_owned()],
+        action: TlsAction::Http,
     })
 }

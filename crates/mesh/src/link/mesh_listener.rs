@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use super::Input;
-use super::clusters::{Clusters, NoCluster};
+use super::clusters::{Clusters, Unresolved};
 use super::registry::{Port, Service};
 use super::routes::{self, Scope};
 use crate::decode::Finding;
@@ -13,7 +13,7 @@ use crate::documents::Object;
 use crate::documents::virtual_service::{MESH, VirtualService, default_retries};
 use crate::hosts::{HostTable, fully_qualified, is_subset, pattern_rank};
 use crate::model::{
-    Action, HeaderEdits, Listener, ListenerKind, Route, VirtualHost, VirtualHostId,
+    Action, HeaderEdits, Listener, ListenerKind, NoCluster, Route, VirtualHost, VirtualHostId,
     WeightedDestination,
 };
 
@@ -78,6 +78,7 @@ pub(super) fn listener<'d>(input: Input<'d>, clusters: &mut Clusters<'d>) -> Opt
         tls: None,
         hosts,
         server_hosts: Vec::new(),
+        tcp: Vec::new(),
     })
 }
 
@@ -109,13 +110,16 @@ fn virtual_host(
     let cluster = clusters
         .cluster(position, port, "")
         .map_err(|missing| match missing {
-            NoCluster::Unsafe(why) => why,
-            NoCluster::NoSubset => "the whole service is a subset that is missing".to_owned(),
+            Unresolved::Unsafe(why) => NoCluster::unavailable(why),
+            Unresolved::NoSubset => {
+                NoCluster::unavailable("the whole service is a subset that is missing".to_owned())
+            }
         });
     let destination = WeightedDestination {
         weight: 1,
         cluster,
         headers: HeaderEdits::default(),
+        filters: None,
     };
     let route = Route {
         name: "default".to_owned(),
@@ -125,6 +129,9 @@ fn virtual_host(
         timeout: None,
         retries: default_retries(),
         rewrite: None,
+        fault: None,
+        mirrors: Vec::new(),
+        cors: None,
         source: service.source.clone(),
     };
     VirtualHost {

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::NOT_FOUND;
-use super::clusters::{Clusters, NoCluster};
+use super::clusters::{Clusters, Unresolved};
 use crate::decode::{Context, Finding, Located, did_you_mean};
 use crate::documents::Object;
 use crate::documents::virtual_service::{Destination, MESH, Rule, RuleAction, VirtualService};
 use crate::hosts::fully_qualified;
-use crate::model::{Action, ClusterId, Route, WeightedDestination};
+use crate::model::{Action, ClusterId, NoCluster, Route, WeightedDestination};
 use crate::route::RequestMatch;
 
 /// Where routes are for: some rules and match entries are only for some gateways or ports.
@@ -101,6 +101,9 @@ fn route(
         timeout: rule.timeout,
         retries: rule.retries.clone(),
         rewrite: rule.rewrite.clone(),
+        fault: None,
+        mirrors: Vec::new(),
+        cors: None,
         source: context.source(rule.place),
     })
 }
@@ -122,10 +125,12 @@ fn weighted(
             headers.request.set.push(("host".to_owned(), authority));
         }
         let cluster = resolve(destination, namespace, scope, context, clusters);
+        let cluster = cluster.map_err(NoCluster::unavailable);
         (alone || destination.weight > 0).then_some(WeightedDestination {
             weight: destination.weight,
             cluster,
             headers,
+            filters: None,
         })
     };
     destinations.iter().filter_map(build).collect()
@@ -177,8 +182,8 @@ fn resolve(
     match clusters.cluster(position, port, subset_name) {
         Ok(id) => return Ok(id),
         // The rule that asks for it has been warned about.
-        Err(NoCluster::Unsafe(why)) => return Err(why),
-        Err(NoCluster::NoSubset) => {}
+        Err(Unresolved::Unsafe(why)) => return Err(why),
+        Err(Unresolved::NoSubset) => {}
     }
     let message = format!("no DestinationRule for {full} has subset `{subset_name}`");
     let near = did_you_mean(subset_name, clusters.subset_names(position));

@@ -90,8 +90,9 @@ impl Mesh {
             .map(|destination| Share {
                 cluster: destination
                     .cluster
-                    .clone()
-                    .map(|id| self.cluster(id).name.clone()),
+                    .as_ref()
+                    .map(|id| self.cluster(*id).name.clone())
+                    .map_err(|missing| missing.reason.clone()),
                 share: share(destination.weight),
             })
             .collect()

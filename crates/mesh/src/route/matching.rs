@@ -55,7 +55,7 @@ pub struct QueryMatch {
 }
 
 /// Istio's `StringMatch`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum StringMatch {
     /// The whole value.
     Exact(Box<str>),
@@ -72,6 +72,12 @@ pub enum StringMatch {
 pub struct Pattern {
     text: Box<str>,
     whole: Regex,
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
 }
 
 /// Compiled size above which a pattern is refused: far more than a route needs, and it bounds what a hostile

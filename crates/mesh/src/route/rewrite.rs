@@ -8,7 +8,7 @@ use super::RequestHead;
 use super::matching::{Matched, compile, path_of, query_of};
 
 /// `http[].rewrite`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Rewrite {
     /// The path.
     pub path: Option<PathRewrite>,
@@ -17,7 +17,7 @@ pub struct Rewrite {
 }
 
 /// How a path is rewritten.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum PathRewrite {
     /// `uri`: replaces what the match entry matched.
     Uri(String),
@@ -31,6 +31,12 @@ pub struct RegexRewrite {
     pattern: Regex,
     /// In the regex crate's syntax.
     substitution: String,
+}
+
+impl PartialEq for RegexRewrite {
+    fn eq(&self, other: &Self) -> bool {
+        (self.pattern.as_str(), &self.substitution) == (other.pattern.as_str(), &other.substitution)
+    }
 }
 
 impl RegexRewrite {

@@ -77,6 +77,8 @@ pub(crate) fn default_retries() -> RetryPolicy {
         on,
         statuses: Vec::new(),
         backoff: BACKOFF,
+        prefer_other_localities: false,
+        prefer_other_endpoints: true,
     }
 }
 
