@@ -33,15 +33,20 @@ pub struct Endpoint {
     pub weight: u32,
     /// Where it runs.
     pub locality: Locality,
+    /// Its priority level, 0 the most wanted; numbers may be skipped. Only
+    /// [`LocalityPolicy::Priorities`](crate::LocalityPolicy::Priorities) and
+    /// [`LocalityPolicy::Failover`](crate::LocalityPolicy::Failover) go by it.
+    pub priority: u32,
 }
 
 impl Endpoint {
-    /// An endpoint of weight 1 whose place is not known.
+    /// An endpoint of weight 1 and priority 0 whose place is not known.
     pub fn new(id: EndpointId) -> Self {
         Self {
             id,
             weight: 1,
             locality: Locality::default(),
+            priority: 0,
         }
     }
 

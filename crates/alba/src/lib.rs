@@ -59,7 +59,7 @@ pub use pick::{Pick, PickRequest, Probe};
 pub use report::{LoadReport, Observation};
 pub use rng::Rng;
 pub use settings::{
-    Alba, FailurePercentage, LoadBound, OutlierDetection, Parts, Policy, Price, Settings,
-    SlowStart, Subset, SuccessRate,
+    Alba, DistributeRule, FailoverRule, FailurePercentage, LoadBound, LocalityPolicy,
+    OutlierDetection, Parts, Policy, Price, Settings, SlowStart, Subset, SuccessRate,
 };
 pub use time::Time;

@@ -11,8 +11,12 @@ use crate::{EndpointId, Locality, Time};
 /// Fill it with `..PickRequest::default()`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PickRequest<'a> {
-    /// Endpoints already tried by earlier attempts: avoided unless nothing else is left.
+    /// Endpoints already tried by earlier attempts: avoided unless nothing else is left. Empty if a further
+    /// attempt may go to the same endpoint as well as to any (Istio's `retryIgnorePreviousHosts: false`).
     pub tried: &'a [EndpointId],
+    /// Avoids all localities in which `tried` endpoints are, too, unless nothing else is left (Istio's
+    /// `retryRemoteLocalities`).
+    pub avoid_localities: bool,
     /// The consistent-hash key, where the policy wants one.
     pub hash: Option<u64>,
     /// Where the user is, if that is known better than by where the dispatcher runs.

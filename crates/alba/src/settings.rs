@@ -1,8 +1,12 @@
 //! What can be set about a balancer.
 
+mod locality;
+
 use std::time::Duration;
 
 use crate::Locality;
+
+pub use locality::{DistributeRule, FailoverRule, LocalityPolicy};
 
 /// Everything that can be set about a balancer.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,6 +22,8 @@ pub struct Settings {
     pub subset: Option<Subset>,
     /// Where the dispatcher runs; empty if that is not known.
     pub origin: Locality,
+    /// What it matters where endpoints run.
+    pub locality: LocalityPolicy,
 }
 
 impl Settings {
@@ -29,6 +35,7 @@ impl Settings {
             slow_start: None,
             subset: None,
             origin: Locality::default(),
+            locality: LocalityPolicy::default(),
         }
     }
 }

@@ -257,9 +257,9 @@ fn members(
         };
         for target in found {
             endpoints.push(alba::Endpoint {
-                id: endpoint_id(&target),
                 weight: endpoint.weight,
                 locality: endpoint.locality.clone(),
+                ..alba::Endpoint::new(endpoint_id(&target))
             });
             targets.push(target);
         }

@@ -166,6 +166,7 @@ impl Attempt<'_, '_> {
             tried,
             hash: affinity.hash,
             origin: affinity.user.as_deref(),
+            ..PickRequest::default()
         };
         let at = clock::at(now);
         let rng = &mut self.worker.rng.borrow_mut();
