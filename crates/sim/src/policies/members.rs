@@ -89,24 +89,32 @@ impl<S: Default> Members<S> {
         rng: &mut Rng,
         cost: impl Fn(Server, &S) -> f64,
     ) -> Option<Server> {
-        let (mut best, mut least, mut ties) = (None, f64::INFINITY, 0);
-        for server in self.untried(tried) {
-            let cost = cost(server, &self.states[server as usize]);
-            if best.is_none() || cost < least {
-                (best, least, ties) = (Some(server), cost, 1);
-            } else if cost == least {
-                ties += 1;
-                if rng.below(ties) == 0 {
-                    best = Some(server);
-                }
-            }
-        }
-        best
+        let costs = self.untried(tried);
+        least(
+            costs.map(|server| (server, cost(server, &self.states[server as usize]))),
+            rng,
+        )
     }
 
     fn nth(&self, position: u32) -> Option<Server> {
         self.list.get(position as usize).copied()
     }
+}
+
+/// The server with the least cost, a random one of several; `None` of none.
+pub(super) fn least(costs: impl Iterator<Item = (Server, f64)>, rng: &mut Rng) -> Option<Server> {
+    let (mut best, mut least, mut ties) = (None, f64::INFINITY, 0);
+    for (server, cost) in costs {
+        if best.is_none() || cost < least {
+            (best, least, ties) = (Some(server), cost, 1);
+        } else if cost == least {
+            ties += 1;
+            if rng.below(ties) == 0 {
+                best = Some(server);
+            }
+        }
+    }
+    best
 }
 
 impl<S> Index<Server> for Members<S> {

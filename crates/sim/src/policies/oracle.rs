@@ -14,6 +14,7 @@
 
 use alba::{Locality, Rng, Time};
 
+use super::members::least;
 use crate::policy::{Done, Policy, Request, Server, Truth};
 
 /// Full information.
@@ -48,22 +49,11 @@ impl Policy for Oracle {
     fn set_servers(&mut self, _now: Time, _servers: &[(Server, Locality)], _rng: &mut Rng) {}
 
     fn pick(&mut self, _now: Time, request: &Request<'_>, rng: &mut Rng) -> Option<Server> {
-        let (mut best, mut least, mut ties) = (None, f64::INFINITY, 0);
-        for (server, truth) in (0..).zip(request.truth) {
-            let cost_s = self.cost_s(truth);
-            if cost_s.is_infinite() || request.tried.contains(&server) {
-                continue;
-            }
-            if cost_s < least {
-                (best, least, ties) = (Some(server), cost_s, 1);
-            } else if cost_s == least {
-                ties += 1;
-                if rng.below(ties) == 0 {
-                    best = Some(server);
-                }
-            }
-        }
-        best
+        let costs = (0..)
+            .zip(request.truth)
+            .map(|(server, truth)| (server, self.cost_s(truth)))
+            .filter(|(server, cost_s)| cost_s.is_finite() && !request.tried.contains(server));
+        least(costs, rng)
     }
 
     fn complete(&mut self, _now: Time, _done: &Done, _rng: &mut Rng) {}

@@ -96,30 +96,14 @@ impl Scoreboard {
     }
 
     fn never_above(&self, name: &str, of: fn(&Mean) -> f64) -> Goal {
-        let mut worst: Vec<(f64, String)> = self
-            .main_cells()
-            .filter_map(|cell| {
-                // Which baseline is the best depends on what is compared.
-                let best = cell.contenders().map(|(_, mean)| of(mean));
-                let best = best.min_by(f64::total_cmp)?;
-                Some((of(cell.judged()?) / best, label(cell)))
-            })
-            .collect();
-        worst.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let above = worst.iter().filter(|(factor, _)| *factor > NEVER_ABOVE);
-        let above: Vec<String> = above
-            .map(|(factor, label)| format!("{label} {factor:.2}"))
-            .collect();
-        Goal {
-            text: format!("{name} never above {NEVER_ABOVE} × the best baseline's"),
-            met: (!worst.is_empty()).then_some(above.is_empty()),
-            found: format!(
-                "{} of {} cells{}",
-                worst.len() - above.len(),
-                worst.len(),
-                list("; above in", &above)
-            ),
-        }
+        let factors = self.main_cells().filter_map(|cell| {
+            // Which baseline is the best depends on what is compared.
+            let best = cell.contenders().map(|(_, mean)| of(mean));
+            let best = best.min_by(f64::total_cmp)?;
+            Some((of(cell.judged()?) / best, label(cell)))
+        });
+        let text = format!("{name} never above {NEVER_ABOVE} × the best baseline's");
+        at_most(text, NEVER_ABOVE, factors)
     }
 
     fn errors(&self) -> Goal {
@@ -166,56 +150,25 @@ impl Scoreboard {
     }
 
     fn round_robin(&self) -> Goal {
-        let factors: Vec<(f64, String)> = self
-            .cells
-            .iter()
+        let cells = self.cells.iter();
+        let factors = cells
             .filter(|cell| cell.servers == 10 && cell.dispatchers >= 3)
             .filter_map(|cell| {
                 let round_robin = cell.means.get("round_robin")?;
                 Some((cell.judged()?.p99_ms / round_robin.p99_ms, label(cell)))
-            })
-            .collect();
-        let above: Vec<String> = factors
-            .iter()
-            .filter(|(factor, _)| *factor > GUARD_ABOVE)
-            .map(|(factor, label)| format!("{label} {factor:.2}"))
-            .collect();
-        Goal {
-            text: "with 10 servers and 3 to 1000 dispatchers, p99 never above round robin's (by more than \
-                   1 %)"
-                .to_owned(),
-            met: (!factors.is_empty()).then_some(above.is_empty()),
-            found: format!(
-                "{} of {} cells{}",
-                factors.len() - above.len(),
-                factors.len(),
-                list("; above in", &above)
-            ),
-        }
+            });
+        let text = "with 10 servers and 3 to 1000 dispatchers, p99 never above round robin's (by more than \
+                    1 %)";
+        at_most(text.to_owned(), GUARD_ABOVE, factors)
     }
 
     fn anarchy(&self) -> Goal {
-        let mut prices: Vec<(f64, String)> = self
-            .cells
-            .iter()
+        let cells = self.cells.iter();
+        let prices = cells
             .filter(|cell| (cell.servers, cell.dispatchers) == SIZES[0])
-            .filter_map(|cell| Some((cell.price_of_anarchy()?, label(cell))))
-            .collect();
-        prices.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let above = prices.iter().filter(|(price, _)| *price > PRICE_OF_ANARCHY);
-        let above: Vec<String> = above
-            .map(|(price, label)| format!("{label} {price:.2}"))
-            .collect();
-        Goal {
-            text: format!("price of anarchy at most {PRICE_OF_ANARCHY} at 100×100"),
-            met: (!prices.is_empty()).then_some(above.is_empty()),
-            found: format!(
-                "{} of {} cells{}",
-                prices.len() - above.len(),
-                prices.len(),
-                list("; above in", &above)
-            ),
-        }
+            .filter_map(|cell| Some((cell.price_of_anarchy()?, label(cell))));
+        let text = format!("price of anarchy at most {PRICE_OF_ANARCHY} at 100×100");
+        at_most(text, PRICE_OF_ANARCHY, prices)
     }
 
     fn tenants(&self) -> Goal {
@@ -270,6 +223,27 @@ impl Scoreboard {
                 .then(|| cells.iter().all(|(errors, _)| *errors <= SINKHOLE_ERRORS)),
             found: found.join(", "),
         }
+    }
+}
+
+/// The goal that no cell's factor exceeds the limit; those that do are named, the worst first.
+fn at_most(text: String, limit: f64, factors: impl Iterator<Item = (f64, String)>) -> Goal {
+    let mut factors: Vec<_> = factors.collect();
+    factors.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let above: Vec<String> = factors
+        .iter()
+        .filter(|(factor, _)| *factor > limit)
+        .map(|(factor, label)| format!("{label} {factor:.2}"))
+        .collect();
+    Goal {
+        text,
+        met: (!factors.is_empty()).then_some(above.is_empty()),
+        found: format!(
+            "{} of {} cells{}",
+            factors.len() - above.len(),
+            factors.len(),
+            list("; above in", &above)
+        ),
     }
 }
 
