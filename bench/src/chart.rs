@@ -197,19 +197,7 @@ fn write(out: &mut String, text: std::fmt::Arguments<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::round::Sample;
-
-    fn row(workload: Workload, peer: Peer, cpu_us: f64) -> Row {
-        let sample = Sample {
-            cpu_us,
-            rps: 1.0,
-            p50_ms: 1.0,
-            p99_ms: 2.0,
-            failed: 0,
-            others_share: 0.0,
-        };
-        Row::of(workload, peer, "1", &[sample]).unwrap()
-    }
+    use crate::figures::sample::row;
 
     #[test]
     fn bars_are_to_scale_and_panels_only_for_what_was_measured() {

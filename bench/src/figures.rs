@@ -147,4 +147,6 @@ pub(crate) fn rounded(value: f64, decimals: i32) -> f64 {
 }
 
 #[cfg(test)]
+pub(crate) mod sample;
+#[cfg(test)]
 mod tests;

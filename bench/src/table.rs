@@ -80,20 +80,8 @@ pub(crate) fn render_goals(rows: &[Row]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::round::Sample;
+    use crate::figures::sample::row;
     use crate::workload::Workload;
-
-    fn row(workload: Workload, peer: Peer, cpu_us: f64) -> Row {
-        let sample = Sample {
-            cpu_us,
-            rps: 1.0,
-            p50_ms: 1.0,
-            p99_ms: 2.0,
-            failed: 0,
-            others_share: 0.0,
-        };
-        Row::of(workload, peer, "1", &[sample]).unwrap()
-    }
 
     #[test]
     fn goals_are_judged_where_both_were_measured() {

@@ -90,31 +90,21 @@ async fn a_head_that_trickles() {
 
 #[tokio::test]
 async fn windows_that_never_open() {
-    let siege = Siege::lay(&SHORT).await;
-    let address = siege.address();
-    siege
-        .during("zero windows", async {
-            let mut opening = setting(INITIAL_WINDOW_SIZE, 0);
-            opening.extend((0..100).flat_map(|number| get(stream(number), "/large/500000")));
-            let mut client = FrameWire::connect(address, &opening).await;
-            for _ in 0..100 {
-                client
-                    .next_of(RST_STREAM)
-                    .await
-                    .expect("every stream is given up");
-            }
-        })
-        .await;
+    ask_with_zero_windows("zero windows", "/large/500000").await;
 }
 
 #[tokio::test]
 async fn a_window_that_never_opens_for_our_own_answer() {
+    ask_with_zero_windows("zero windows before a direct answer", "/direct").await;
+}
+
+async fn ask_with_zero_windows(what: &str, path: &str) {
     let siege = Siege::lay(&SHORT).await;
     let address = siege.address();
     siege
-        .during("zero windows before a direct answer", async {
+        .during(what, async {
             let mut opening = setting(INITIAL_WINDOW_SIZE, 0);
-            opening.extend((0..100).flat_map(|number| get(stream(number), "/direct")));
+            opening.extend((0..100).flat_map(|number| get(stream(number), path)));
             let mut client = FrameWire::connect(address, &opening).await;
             for _ in 0..100 {
                 client
