@@ -5,13 +5,14 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Instant;
 
-use alba::{Completion, EndpointId, LoadReport, Outcome, Pick, PickRequest};
+use alba::{EndpointId, LoadReport, Outcome, PickRequest};
 use http1::RequestKind;
 use smallvec::SmallVec;
 
 use super::acquire::{self, AcquireError};
 use super::alongside::{Stop, Upload, Watch};
 use super::flags::Flags;
+use super::in_flight::InFlight;
 use super::prepare::{Forward, UpstreamHead};
 use super::retry::{Failure, FailureKind, is_retriable_answer};
 use super::{End, ResponseSink, retry_budget};
@@ -25,7 +26,6 @@ use crate::http::upstream::{HeadError, ResponseSource};
 use crate::http::view::{HeadVisitor, ResponseView};
 use crate::load_report;
 use crate::pool::EndpointPool;
-use crate::snapshot::LocalCluster;
 use crate::telemetry::record::Record;
 use crate::timer::Timer;
 use crate::transport::connect::Target;
@@ -72,41 +72,6 @@ pub(crate) enum Attempted {
 pub(crate) struct Switched {
     pub(crate) connection: H1Connection,
     pub(crate) pick: InFlight,
-}
-
-/// A pick that is completed exactly once, at the latest when dropped.
-#[derive(Debug)]
-pub(crate) struct InFlight {
-    cluster: Rc<LocalCluster>,
-    pick: Option<Pick>,
-    first_byte: Option<alba::Time>,
-    report: Option<LoadReport>,
-    outcome: Outcome,
-}
-
-impl InFlight {
-    /// The answer's head came.
-    fn answered(&mut self, at: alba::Time) {
-        self.first_byte = Some(at);
-        if let Some(pick) = &mut self.pick {
-            pick.answered(at);
-        }
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        if let Some(pick) = self.pick.take() {
-            let mut completion = Completion::new(self.outcome, clock::now());
-            if let Some(first_byte) = self.first_byte {
-                completion = completion.with_first_byte(first_byte);
-            }
-            if let Some(report) = self.report {
-                completion = completion.with_report(report);
-            }
-            self.cluster.shared.complete(pick, completion);
-        }
-    }
 }
 
 /// How talking to an endpoint ended, as far as the two versions share it.
@@ -181,13 +146,7 @@ impl Attempt<'_, '_> {
         let timeout = self.forward.route.retries.per_try_timeout;
         Some(Picked {
             pool: cluster.pool.endpoint(pick.id()),
-            in_flight: InFlight {
-                cluster: cluster.clone(),
-                pick: Some(pick),
-                first_byte: None,
-                report: None,
-                outcome: Outcome::Cancelled,
-            },
+            in_flight: InFlight::new(cluster.clone(), pick),
             target,
             deadline: timeout.map(|timeout| now + timeout),
         })

@@ -6,6 +6,7 @@ pub(crate) mod alongside;
 pub(crate) mod attempt;
 pub(crate) mod fields;
 pub(crate) mod flags;
+pub(crate) mod in_flight;
 pub(crate) mod prepare;
 pub(crate) mod reply;
 pub(crate) mod retry;
@@ -23,6 +24,7 @@ use self::fields::Edits;
 use self::flags::Flags;
 use self::prepare::Forward;
 use self::reply::Reply;
+use crate::admission::Admitted;
 use crate::cluster::Permit;
 use crate::http::body::{BodyError, BodySink, BodySource, RequestBody};
 use crate::http::view::ResponseView;
@@ -112,7 +114,6 @@ pub(crate) async fn forward(
 ) -> Result<End, BodyError> {
     let policy = &forward.route.retries;
     let started = record.started;
-    let pool_limits = &forward.cluster.shared.config.connection_pool;
     let is_empty = forward.body == http1::Body::Empty;
     let replayable = Cell::new(is_empty || policy.attempts > 0);
     let mut body = RequestBody::new(source, is_empty, &replayable);
@@ -121,41 +122,26 @@ pub(crate) async fn forward(
         forward.route.timeout.map(|timeout| started + timeout),
         worker.options.limits.stream_idle_timeout,
     );
-    let admitted = Cell::new(None);
-    // Before the cluster's limit: else who waits for a turn would use that up, for other tenants too.
-    if let Some((gate, (tenant, class))) = forward.gate() {
-        let entered = gate.enter(tenant, class, watch.deadline(), timer).await;
-        if entered.is_none() {
-            let text = "too much to do: this request's turn did not come in time\n";
-            let refusal = Reply::text(503, Flags::UPSTREAM_OVERFLOW, text);
-            let (edits, is_head) = (forward.response_edits, forward.facts.is_head);
-            reply(worker, refusal, edits, is_head, record, sink).await?;
+    let admission = match enter(&forward, &watch, timer).await {
+        Ok(admission) => admission,
+        Err(refusal) => {
+            let is_head = forward.facts.is_head;
+            reply(
+                worker,
+                refusal,
+                forward.response_edits,
+                is_head,
+                record,
+                sink,
+            )
+            .await?;
             return Ok(End::Complete {
                 request_done: is_empty,
             });
         }
-        admitted.set(entered);
-    }
-    let _in_flight = match pool_limits.max_requests {
-        u32::MAX => None,
-        limit => {
-            let permit = Permit::acquire(
-                &forward.cluster.shared.usage,
-                |usage| &usage.requests,
-                limit,
-            );
-            if permit.is_none() {
-                let text = "too many requests in flight to this service\n";
-                let refusal = Reply::text(503, Flags::UPSTREAM_OVERFLOW, text);
-                let (edits, is_head) = (forward.response_edits, forward.facts.is_head);
-                reply(worker, refusal, edits, is_head, record, sink).await?;
-                return Ok(End::Complete {
-                    request_done: is_empty,
-                });
-            }
-            permit
-        }
     };
+    let admitted = Cell::new(admission.turn);
+    let _in_flight = admission.permit;
     if forward.facts.owes_continue {
         sink.informational(&Reply::text(100, Flags::NONE, ""));
         sink.flush().await?;
@@ -249,6 +235,42 @@ pub(crate) async fn forward(
     Ok(End::Complete {
         request_done: body.is_complete(),
     })
+}
+
+/// What lets a request on to its first try.
+struct Admission {
+    /// Its turn among tenants, where they have shares.
+    turn: Option<Admitted>,
+    /// Its place among the cluster's requests, where there is a limit.
+    permit: Option<Permit>,
+}
+
+/// Waits until the request may go on to its cluster.
+async fn enter(
+    forward: &Forward<'_>,
+    watch: &Watch,
+    timer: &mut Timer,
+) -> Result<Admission, Reply> {
+    let refused = |text| Reply::text(503, Flags::UPSTREAM_OVERFLOW, text);
+    // Before the cluster's limit: else who waits for a turn would use that up, for other tenants too.
+    let turn = match forward.gate() {
+        None => None,
+        Some((gate, (tenant, class))) => {
+            let turn = gate.enter(tenant, class, watch.deadline(), timer).await;
+            let text = "too much to do: this request's turn did not come in time\n";
+            Some(turn.ok_or_else(|| refused(text))?)
+        }
+    };
+    let cluster = &forward.cluster.shared;
+    let permit = match cluster.config.connection_pool.max_requests {
+        u32::MAX => None,
+        limit => {
+            let permit = Permit::acquire(&cluster.usage, |usage| &usage.requests, limit);
+            let text = "too many requests in flight to this service\n";
+            Some(permit.ok_or_else(|| refused(text))?)
+        }
+    };
+    Ok(Admission { turn, permit })
 }
 
 /// A place among the retries that the cluster allows at a time.
