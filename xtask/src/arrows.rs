@@ -30,9 +30,14 @@ const RULES: &[Rule] = &[
         may_use: &[],
     },
     Rule {
+        name: "manifests",
+        pure: true,
+        may_use: &[],
+    },
+    Rule {
         name: "mesh",
         pure: true,
-        may_use: &["alba"],
+        may_use: &["alba", "manifests"],
     },
     Rule {
         name: "sim",

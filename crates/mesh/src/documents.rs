@@ -8,7 +8,6 @@ pub(crate) mod endpoint_slice;
 pub(crate) mod gateway;
 pub(crate) mod health_check_policy;
 pub(crate) mod load_balancer;
-pub(crate) mod metadata;
 pub(crate) mod names;
 mod outlier_detection;
 pub(crate) mod pod;
@@ -21,41 +20,8 @@ pub(crate) mod traffic_policy;
 pub(crate) mod virtual_service;
 pub(crate) mod workload;
 
-use std::path::Path;
-use std::sync::Arc;
-
-pub(crate) use metadata::Metadata;
+pub(crate) use manifests::{Document, Metadata, Object};
 pub(crate) use read::read;
-
-use crate::decode::{Context, Report};
-use crate::yaml::{Node, SyntaxError};
-
-/// One document of one file, kept for the places and paths of later findings.
-pub(crate) struct Document<'t> {
-    pub(crate) file: Arc<Path>,
-    /// Counted from 1.
-    pub(crate) number: u32,
-    pub(crate) root: Option<Node<'t>>,
-    pub(crate) errors: Vec<SyntaxError>,
-}
-
-/// A document's metadata and what it says.
-#[derive(Debug)]
-pub(crate) struct Object<T> {
-    pub(crate) meta: Metadata,
-    pub(crate) spec: T,
-}
-
-impl<T> Object<T> {
-    /// Where later findings about this object go.
-    pub(crate) fn context<'d>(
-        &'d self,
-        documents: &'d [Document<'d>],
-        report: &'d Report,
-    ) -> Context<'d> {
-        self.meta.context(documents, report)
-    }
-}
 
 /// Every document of the kinds that matter, each kind in an order that doesn't depend on files.
 #[derive(Debug, Default)]

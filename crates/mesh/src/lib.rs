@@ -43,8 +43,6 @@
 //! served yet), and use it in `link/`. To add a kind: one file in `documents/` and one line in `documents/read.rs`.
 
 mod affinity;
-mod decode;
-mod diagnostics;
 mod documents;
 mod hosts;
 mod link;
@@ -52,11 +50,11 @@ mod load;
 mod model;
 mod protocol;
 mod route;
-mod yaml;
 
 pub use affinity::*;
-pub use diagnostics::{Diagnostic, Severity, Source};
 pub use hosts::{HostMatch, HostTable};
 pub use load::{IgnoredKind, Loaded, Options, SourceFile, Summary, load};
+pub use manifests::{Diagnostic, Severity, Source};
+pub(crate) use manifests::{decode, yaml};
 pub use model::*;
 pub use route::*;

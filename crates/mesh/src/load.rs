@@ -7,11 +7,11 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::decode::Report;
-use crate::diagnostics::{Diagnostic, Source, by_place};
 use crate::documents::{self, Document};
 use crate::link;
 use crate::model::Mesh;
 use crate::yaml::{self, Parsed};
+use manifests::{Diagnostic, Source, by_place};
 
 /// One document file's text.
 #[derive(Debug, Clone)]

@@ -1,9 +1,10 @@
 //! Which kind a document is, and what becomes of it.
 
 use super::*;
-use crate::decode::{Fields, Finding, did_you_mean, list_of};
+use crate::decode::{Context, Fields, Finding, Report, did_you_mean, list_of};
 use crate::hosts::HostMap;
 use crate::load::{IgnoredKind, Options, Summary};
+use crate::yaml::Node;
 
 /// Istio's kinds that say something about traffic or access which is not served yet.
 const NOT_SERVED: &[(&str, &str, &str)] = &[
@@ -97,7 +98,7 @@ struct Reader<'r> {
     found: Documents,
     summary: &'r mut Summary,
     /// Kind, namespace and name to the first place.
-    identities: HostMap<crate::diagnostics::Source>,
+    identities: HostMap<crate::Source>,
 }
 
 impl Reader<'_> {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::Input;
 use super::endpoints::{Candidate, Slices, Workloads, at_port, candidate, without_duplicates};
+use crate::Source;
 use crate::decode::Finding;
-use crate::diagnostics::Source;
 use crate::documents::Object;
 use crate::documents::service::{self, Target};
 use crate::documents::service_entry::{self, Resolution, ServiceEntry};

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, StrInput, Tag};
 use tree::size;
-pub(crate) use tree::{Entry, Node, Place, Value, push_key};
+pub use tree::{Entry, Node, Place, Value, push_key};
 
 /// A file above this is not a manifest; etcd takes objects of 1.5 MiB.
 const MAX_FILE_BYTES: usize = 64 << 20;
@@ -26,22 +26,25 @@ const FEW_KEYS: usize = 16;
 
 /// Why a document could not be read, or not wholly.
 #[derive(Debug, Clone)]
-pub(crate) struct SyntaxError {
-    pub(crate) place: Place,
-    pub(crate) message: String,
+pub struct SyntaxError {
+    /// Where.
+    pub place: Place,
+    /// What is wrong.
+    pub message: String,
 }
 
 /// One document of a file.
 #[derive(Debug)]
-pub(crate) struct Parsed<'t> {
+pub struct Parsed<'t> {
     /// `None` when it can't be read at all.
-    pub(crate) root: Option<Node<'t>>,
-    pub(crate) errors: Vec<SyntaxError>,
+    pub root: Option<Node<'t>>,
+    /// What could not be read.
+    pub errors: Vec<SyntaxError>,
 }
 
 /// JSON writes characters beyond the first 65,536 as two escapes, which YAML knows as one. Only documents in JSON
 /// are changed: elsewhere the same text may be no escape.
-pub(crate) fn with_yaml_escapes(text: &str) -> Cow<'_, str> {
+pub fn with_yaml_escapes(text: &str) -> Cow<'_, str> {
     if !text.contains("\\ud") && !text.contains("\\uD") {
         return Cow::Borrowed(text);
     }
@@ -81,7 +84,7 @@ fn push_with_yaml_escapes(out: &mut String, mut rest: &str) {
 }
 
 /// Every document of a file that is not empty.
-pub(crate) fn documents(text: &str) -> Vec<Parsed<'_>> {
+pub fn documents(text: &str) -> Vec<Parsed<'_>> {
     if text.len() > MAX_FILE_BYTES {
         let message = format!(
             "file has {} bytes, the limit is {MAX_FILE_BYTES}; split it",

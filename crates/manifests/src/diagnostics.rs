@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 /// A place in a document file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Source {
-    /// The file, as it was named to [`crate::load`].
+    /// The file, as it was named to who read it.
     #[serde(serialize_with = "serialize_path")]
     pub file: Arc<Path>,
     /// Counted from 1.
@@ -31,7 +31,7 @@ fn serialize_path<S: Serializer>(path: &Arc<Path>, serializer: S) -> Result<S::O
     serializer.collect_str(&path.display())
 }
 
-/// Whether the mesh can be served all the same.
+/// Whether the documents can be served all the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
@@ -91,7 +91,7 @@ impl fmt::Display for Diagnostic {
 }
 
 /// The order in which findings are shown: by place, errors first.
-pub(crate) fn by_place(a: &Diagnostic, b: &Diagnostic) -> Ordering {
+pub fn by_place(a: &Diagnostic, b: &Diagnostic) -> Ordering {
     (&a.source, a.severity, &a.field, &a.message)
         .cmp(&(&b.source, b.severity, &b.field, &b.message))
 }

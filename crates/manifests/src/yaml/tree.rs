@@ -4,34 +4,46 @@ use std::borrow::Cow;
 
 /// A position in a file, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(crate) struct Place {
-    pub(crate) line: u32,
-    pub(crate) column: u32,
+pub struct Place {
+    /// The line.
+    pub line: u32,
+    /// In characters.
+    pub column: u32,
 }
 
 /// A value and where it begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Node<'t> {
-    pub(crate) place: Place,
-    pub(crate) value: Value<'t>,
+pub struct Node<'t> {
+    /// Where it begins.
+    pub place: Place,
+    /// What it is.
+    pub value: Value<'t>,
 }
 
+/// What a node is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Value<'t> {
+pub enum Value<'t> {
+    /// Nothing, `~` or `null`.
     Null,
     /// A scalar without quotes: may be a number or a boolean.
     Plain(Cow<'t, str>),
     /// A quoted or block scalar: always a string.
     Text(Cow<'t, str>),
+    /// A list.
     Sequence(Vec<Node<'t>>),
+    /// An object, in the order of the text; no key is there twice.
     Mapping(Vec<Entry<'t>>),
 }
 
+/// A key with its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Entry<'t> {
-    pub(crate) key: Cow<'t, str>,
-    pub(crate) key_place: Place,
-    pub(crate) value: Node<'t>,
+pub struct Entry<'t> {
+    /// The key, whatever its type was.
+    pub key: Cow<'t, str>,
+    /// Where the key begins.
+    pub key_place: Place,
+    /// What stands behind it.
+    pub value: Node<'t>,
 }
 
 /// How many values there are in a node, itself counted.
@@ -45,7 +57,7 @@ pub(super) fn size(node: &Node<'_>) -> usize {
 
 impl<'t> Node<'t> {
     /// The value of a key, if this is an object that has it.
-    pub(crate) fn get(&self, key: &str) -> Option<&Self> {
+    pub fn get(&self, key: &str) -> Option<&Self> {
         let Value::Mapping(entries) = &self.value else {
             return None;
         };
@@ -56,7 +68,8 @@ impl<'t> Node<'t> {
     }
 
     /// Items of a list; 0 for anything else.
-    pub(crate) fn len(&self) -> usize {
+    #[expect(clippy::len_without_is_empty, reason = "a number is not empty")]
+    pub fn len(&self) -> usize {
         match &self.value {
             Value::Sequence(items) => items.len(),
             _ => 0,
@@ -64,7 +77,7 @@ impl<'t> Node<'t> {
     }
 
     /// The text of a scalar, whatever its type.
-    pub(crate) fn text(&self) -> Option<&str> {
+    pub fn text(&self) -> Option<&str> {
         match &self.value {
             Value::Plain(text) | Value::Text(text) => Some(text),
             Value::Null | Value::Sequence(_) | Value::Mapping(_) => None,
@@ -72,7 +85,7 @@ impl<'t> Node<'t> {
     }
 
     /// Appends the path of the node at `place` below this one (`.http[0].match`); false if there is none.
-    pub(crate) fn path_to(&self, place: Place, path: &mut String) -> bool {
+    pub fn path_to(&self, place: Place, path: &mut String) -> bool {
         if self.place == place {
             return true;
         }
@@ -121,7 +134,7 @@ impl<'t> Node<'t> {
 }
 
 /// Appends `.key`, or `["odd.key"]`.
-pub(crate) fn push_key(path: &mut String, key: &str) {
+pub fn push_key(path: &mut String, key: &str) {
     let plain = !key.is_empty()
         && key
             .bytes()

@@ -2,22 +2,26 @@
 
 use std::collections::BTreeMap;
 
-use super::Document;
+use crate::Document;
 use crate::decode::{Context, Fields, Report, map_of, owned, string, string_map};
 use crate::yaml::{Node, Place, Value};
 
 /// What is read of `metadata`, and which document it came from.
 #[derive(Debug, Clone)]
-pub(crate) struct Metadata {
-    pub(crate) name: String,
-    pub(crate) namespace: String,
-    pub(crate) labels: BTreeMap<String, String>,
+pub struct Metadata {
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.namespace`, or the default.
+    pub namespace: String,
+    /// `metadata.labels`.
+    pub labels: BTreeMap<String, String>,
     /// RFC 3339 in UTC, so that the text sorts by time.
     created: Option<String>,
     /// `VirtualService default/reviews`.
-    pub(crate) label: String,
+    pub label: String,
     document: usize,
-    pub(crate) place: Place,
+    /// Where the object begins.
+    pub place: Place,
 }
 
 /// Fields of Kubernetes' `ObjectMeta` that have no bearing on what is served.
@@ -38,7 +42,7 @@ const ACCEPTED: &[&str] = &[
 
 impl Metadata {
     /// Reads the metadata of an object that begins at `place`.
-    pub(crate) fn decode(
+    pub fn decode(
         fields: &mut Fields<'_>,
         kind: &str,
         default_namespace: &str,
@@ -78,7 +82,7 @@ impl Metadata {
 
     /// Oldest first, as Istio orders objects of a kind; those of the same age (and those that don't say theirs,
     /// which come last) by name and namespace. Which file they stand in makes no difference.
-    pub(crate) fn order(&self) -> (bool, Option<&str>, String) {
+    pub fn order(&self) -> (bool, Option<&str>, String) {
         let created = self.created.as_deref();
         (
             created.is_none(),
@@ -87,11 +91,8 @@ impl Metadata {
         )
     }
 
-    pub(crate) fn context<'d>(
-        &'d self,
-        documents: &'d [Document<'d>],
-        report: &'d Report,
-    ) -> Context<'d> {
+    /// Where findings about the object go. `documents` are those it was decoded from.
+    pub fn context<'d>(&'d self, documents: &'d [Document<'d>], report: &'d Report) -> Context<'d> {
         let document = &documents[self.document];
         let root = document
             .root

@@ -10,7 +10,7 @@ use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 
-pub(crate) use scalars::*;
+pub use scalars::*;
 use smallvec::SmallVec;
 
 use crate::diagnostics::{Diagnostic, Severity, Source};
@@ -18,20 +18,23 @@ use crate::yaml::{Entry, Node, Place, Value, push_key};
 
 /// Collects findings.
 #[derive(Debug, Default)]
-pub(crate) struct Report {
+pub struct Report {
     diagnostics: RefCell<Vec<Diagnostic>>,
 }
 
 impl Report {
-    pub(crate) fn add(&self, diagnostic: Diagnostic) {
+    /// Takes in a finding.
+    pub fn add(&self, diagnostic: Diagnostic) {
         self.diagnostics.borrow_mut().push(diagnostic);
     }
 
-    pub(crate) fn has_errors(&self) -> bool {
+    /// Whether any finding is an error.
+    pub fn has_errors(&self) -> bool {
         self.error_count() > 0
     }
 
-    pub(crate) fn error_count(&self) -> usize {
+    /// How many findings are errors.
+    pub fn error_count(&self) -> usize {
         let diagnostics = self.diagnostics.borrow();
         let errors = diagnostics
             .iter()
@@ -39,27 +42,34 @@ impl Report {
         errors.count()
     }
 
-    pub(crate) fn into_diagnostics(self) -> Vec<Diagnostic> {
+    /// All findings, in the order in which they were made.
+    pub fn into_diagnostics(self) -> Vec<Diagnostic> {
         self.diagnostics.into_inner()
     }
 }
 
 /// The document being read, for places and paths in findings.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Context<'d> {
-    pub(crate) file: &'d Arc<Path>,
-    pub(crate) document: u32,
-    pub(crate) root: &'d Node<'d>,
+pub struct Context<'d> {
+    /// The file, as it is named in findings.
+    pub file: &'d Arc<Path>,
+    /// Which document of the file, counted from 1.
+    pub document: u32,
+    /// The document, in which paths of fields are found.
+    pub root: &'d Node<'d>,
     /// `VirtualService default/reviews`.
-    pub(crate) object: &'d str,
-    pub(crate) report: &'d Report,
+    pub object: &'d str,
+    /// Where findings go.
+    pub report: &'d Report,
 }
 
 /// A value and where it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Located<T> {
-    pub(crate) value: T,
-    pub(crate) place: Place,
+pub struct Located<T> {
+    /// The value.
+    pub value: T,
+    /// Where it begins.
+    pub place: Place,
 }
 
 impl<T> Deref for Located<T> {
@@ -72,7 +82,7 @@ impl<T> Deref for Located<T> {
 
 /// A finding about to be reported; `help` and `code` can be added.
 #[must_use]
-pub(crate) struct Finding {
+pub struct Finding {
     severity: Severity,
     code: Option<&'static str>,
     message: String,
@@ -80,7 +90,8 @@ pub(crate) struct Finding {
 }
 
 impl Finding {
-    pub(crate) fn error(message: impl Into<String>) -> Self {
+    /// What the document must not say.
+    pub fn error(message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
             code: None,
@@ -89,43 +100,49 @@ impl Finding {
         }
     }
 
-    pub(crate) fn warning(message: impl Into<String>) -> Self {
+    /// What is not served as it is written.
+    pub fn warning(message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Warning,
             ..Self::error(message)
         }
     }
 
-    pub(crate) fn code(self, code: &'static str) -> Self {
+    /// Istio's code for it (`IST0101`).
+    pub fn code(self, code: &'static str) -> Self {
         Self {
             code: Some(code),
             ..self
         }
     }
 
-    pub(crate) fn help(self, help: impl Into<String>) -> Self {
+    /// What to do about it.
+    pub fn help(self, help: impl Into<String>) -> Self {
         Self {
             help: Some(help.into()),
             ..self
         }
     }
 
-    pub(crate) fn maybe_help(self, help: Option<String>) -> Self {
+    /// What to do about it, if anything is known.
+    pub fn maybe_help(self, help: Option<String>) -> Self {
         Self { help, ..self }
     }
 }
 
 impl<'d> Context<'d> {
     /// Reports a finding about the value at `place`.
-    pub(crate) fn report(&self, place: Place, finding: Finding) {
+    pub fn report(&self, place: Place, finding: Finding) {
         self.report_below(place, None, place, finding);
     }
 
-    pub(crate) fn error(&self, place: Place, message: impl Into<String>) {
+    /// Reports an error about the value at `place`.
+    pub fn error(&self, place: Place, message: impl Into<String>) {
         self.report(place, Finding::error(message));
     }
 
-    pub(crate) fn warning(&self, place: Place, message: impl Into<String>) {
+    /// Reports a warning about the value at `place`.
+    pub fn warning(&self, place: Place, message: impl Into<String>) {
         self.report(place, Finding::warning(message));
     }
 
@@ -155,7 +172,8 @@ impl<'d> Context<'d> {
         });
     }
 
-    pub(crate) fn source(&self, place: Place) -> Source {
+    /// The place, with its file.
+    pub fn source(&self, place: Place) -> Source {
         Source {
             file: Arc::clone(self.file),
             line: place.line,
@@ -166,9 +184,11 @@ impl<'d> Context<'d> {
 }
 
 /// An object being read field by field.
-pub(crate) struct Fields<'d> {
-    pub(crate) context: Context<'d>,
-    pub(crate) place: Place,
+pub struct Fields<'d> {
+    /// Where findings go.
+    pub context: Context<'d>,
+    /// Where the object begins.
+    pub place: Place,
     entries: &'d [Entry<'d>],
     /// Bit by bit, the entries that were asked for. Those beyond are told by `known` alone.
     seen: u64,
@@ -185,11 +205,11 @@ enum Known {
 }
 
 /// Why a field of Istio's or Kubernetes' API is not read, for the tables in the decoders.
-pub(crate) type NotServed = (&'static str, &'static str);
+pub type NotServed = (&'static str, &'static str);
 
 impl<'d> Fields<'d> {
     /// Begins to read an object.
-    pub(crate) fn of(node: &'d Node<'d>, context: Context<'d>) -> Option<Self> {
+    pub fn of(node: &'d Node<'d>, context: Context<'d>) -> Option<Self> {
         let entries = match &node.value {
             Value::Mapping(entries) => entries.as_slice(),
             Value::Null => &[],
@@ -211,7 +231,7 @@ impl<'d> Fields<'d> {
     }
 
     /// The node of a field; `null` counts as absent, as in protobuf's JSON.
-    pub(crate) fn node(&mut self, name: &'static str) -> Option<&'d Node<'d>> {
+    pub fn node(&mut self, name: &'static str) -> Option<&'d Node<'d>> {
         self.known.push(Known::One(name));
         let position = self.entries.iter().position(|entry| entry.key == name)?;
         self.see(position);
@@ -233,25 +253,18 @@ impl<'d> Fields<'d> {
     }
 
     /// Whether the field was written at all, be it as `null`.
-    pub(crate) fn is_written(&self, name: &str) -> bool {
+    pub fn is_written(&self, name: &str) -> bool {
         self.entries.iter().any(|entry| entry.key == name)
     }
 
-    pub(crate) fn optional<T>(
-        &mut self,
-        name: &'static str,
-        decode: impl Decode<'d, T>,
-    ) -> Option<T> {
+    /// What `decode` reads from the field, if it is there.
+    pub fn optional<T>(&mut self, name: &'static str, decode: impl Decode<'d, T>) -> Option<T> {
         let node = self.node(name)?;
         decode(node, self.context)
     }
 
     /// As [`Self::optional`], but its absence is an error.
-    pub(crate) fn required<T>(
-        &mut self,
-        name: &'static str,
-        decode: impl Decode<'d, T>,
-    ) -> Option<T> {
+    pub fn required<T>(&mut self, name: &'static str, decode: impl Decode<'d, T>) -> Option<T> {
         match self.node(name) {
             Some(node) => decode(node, self.context),
             None => {
@@ -262,12 +275,12 @@ impl<'d> Fields<'d> {
     }
 
     /// The items of a list; absent is empty. Items that can't be decoded are reported and left out.
-    pub(crate) fn list<T>(&mut self, name: &'static str, decode: impl Decode<'d, T>) -> Vec<T> {
+    pub fn list<T>(&mut self, name: &'static str, decode: impl Decode<'d, T>) -> Vec<T> {
         self.optional(name, list_of(decode)).unwrap_or_default()
     }
 
     /// Reports each field of the table that is written as "not served yet".
-    pub(crate) fn not_served(&mut self, table: &'static [NotServed]) {
+    pub fn not_served(&mut self, table: &'static [NotServed]) {
         self.known.push(Known::Table(table));
         for (position, entry) in self.entries.iter().enumerate() {
             let Some((name, consequence)) = table.iter().find(|(name, _)| entry.key == *name)
@@ -285,16 +298,17 @@ impl<'d> Fields<'d> {
     }
 
     /// Fields that have no bearing on what is served.
-    pub(crate) fn accept(&mut self, names: &'static [&'static str]) {
+    pub fn accept(&mut self, names: &'static [&'static str]) {
         self.known.push(Known::Names(names));
     }
 
     /// Reports an error about a field, at its place if it is there.
-    pub(crate) fn error_at(&self, name: &str, message: impl Into<String>) {
+    pub fn error_at(&self, name: &str, message: impl Into<String>) {
         self.report_at(name, Finding::error(message));
     }
 
-    pub(crate) fn report_at(&self, name: &str, finding: Finding) {
+    /// Reports a finding about a field, at its place if it is there.
+    pub fn report_at(&self, name: &str, finding: Finding) {
         let entry = self.entries.iter().find(|entry| entry.key == name);
         let place = entry.map_or(self.place, |entry| entry.key_place);
         self.context
@@ -302,12 +316,12 @@ impl<'d> Fields<'d> {
     }
 
     /// Reports an error about the whole object.
-    pub(crate) fn error(&self, message: impl Into<String>) {
+    pub fn error(&self, message: impl Into<String>) {
         self.context.error(self.place, message);
     }
 
     /// Reports fields that nobody asked for.
-    pub(crate) fn finish(self) {
+    pub fn finish(self) {
         for (_, entry) in self.unseen() {
             let mut known = self.known.iter().flat_map(Known::names);
             if !known.any(|name| name == entry.key) {
@@ -334,12 +348,12 @@ impl Known {
 }
 
 /// Reads a value, reporting why where it can't.
-pub(crate) trait Decode<'d, T>: Fn(&'d Node<'d>, Context<'d>) -> Option<T> {}
+pub trait Decode<'d, T>: Fn(&'d Node<'d>, Context<'d>) -> Option<T> {}
 
 impl<'d, T, F: Fn(&'d Node<'d>, Context<'d>) -> Option<T>> Decode<'d, T> for F {}
 
 /// A list of what `decode` reads.
-pub(crate) fn list_of<'d, T>(decode: impl Decode<'d, T>) -> impl Decode<'d, Vec<T>> {
+pub fn list_of<'d, T>(decode: impl Decode<'d, T>) -> impl Decode<'d, Vec<T>> {
     move |node, context| {
         let Value::Sequence(items) = &node.value else {
             context.error(
@@ -358,7 +372,7 @@ pub(crate) fn list_of<'d, T>(decode: impl Decode<'d, T>) -> impl Decode<'d, Vec<
 }
 
 /// Pairs of an object with free keys, in order of the keys.
-pub(crate) fn map_of<'d, T>(decode: impl Decode<'d, T>) -> impl Decode<'d, Vec<(&'d str, T)>> {
+pub fn map_of<'d, T>(decode: impl Decode<'d, T>) -> impl Decode<'d, Vec<(&'d str, T)>> {
     move |node, context| {
         let entries = Fields::of(node, context)?.entries;
         let mut pairs: Vec<_> = entries
@@ -371,7 +385,7 @@ pub(crate) fn map_of<'d, T>(decode: impl Decode<'d, T>) -> impl Decode<'d, Vec<(
 }
 
 /// What `decode` reads, with its place.
-pub(crate) fn located<'d, T>(decode: impl Decode<'d, T>) -> impl Decode<'d, Located<T>> {
+pub fn located<'d, T>(decode: impl Decode<'d, T>) -> impl Decode<'d, Located<T>> {
     move |node, context| {
         Some(Located {
             value: decode(node, context)?,
@@ -381,10 +395,7 @@ pub(crate) fn located<'d, T>(decode: impl Decode<'d, T>) -> impl Decode<'d, Loca
 }
 
 /// "did you mean `subset`?", if one of the names is near.
-pub(crate) fn did_you_mean<'n>(
-    written: &str,
-    names: impl IntoIterator<Item = &'n str>,
-) -> Option<String> {
+pub fn did_you_mean<'n>(written: &str, names: impl IntoIterator<Item = &'n str>) -> Option<String> {
     let folded = |name: &str| name.replace(['_', '-'], "").to_ascii_lowercase();
     let written = folded(written);
     let limit = (written.len() / 3).clamp(1, 3);

@@ -41,7 +41,7 @@ fn number(text: &str) -> Option<f64> {
 }
 
 /// For messages: "the number 1".
-pub(crate) fn kind_of(node: &Node<'_>) -> String {
+pub fn kind_of(node: &Node<'_>) -> String {
     match &node.value {
         Value::Null => "empty".to_owned(),
         Value::Plain(text) => match plain(text) {
@@ -56,7 +56,7 @@ pub(crate) fn kind_of(node: &Node<'_>) -> String {
 }
 
 /// A string. Unquoted numbers and booleans are refused as Kubernetes refuses them.
-pub(crate) fn string<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<&'d str> {
+pub fn string<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<&'d str> {
     match &node.value {
         Value::Text(text) => Some(text),
         Value::Plain(text) if matches!(plain(text), Plain::Text) => Some(text),
@@ -76,12 +76,13 @@ pub(crate) fn string<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<&'d
     }
 }
 
-pub(crate) fn owned<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<String> {
+/// A string to keep.
+pub fn owned<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<String> {
     string(node, context).map(str::to_owned)
 }
 
 /// A string that says something.
-pub(crate) fn non_empty<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<String> {
+pub fn non_empty<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<String> {
     let text = string(node, context)?;
     if text.is_empty() {
         context.error(node.place, "must not be empty");
@@ -90,7 +91,8 @@ pub(crate) fn non_empty<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<
     Some(text.to_owned())
 }
 
-pub(crate) fn boolean<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<bool> {
+/// `true` or `false`, or one of the words that YAML 1.1 has for them.
+pub fn boolean<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<bool> {
     if let Value::Plain(text) = &node.value
         && let Plain::Boolean(value) = plain(text)
     {
@@ -104,7 +106,7 @@ pub(crate) fn boolean<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<bo
 }
 
 /// A whole number within a range.
-pub(crate) fn integer<'d, T: TryFrom<i64>>(range: RangeInclusive<i64>) -> impl Decode<'d, T> {
+pub fn integer<'d, T: TryFrom<i64>>(range: RangeInclusive<i64>) -> impl Decode<'d, T> {
     move |node: &'d Node<'d>, context: Context<'d>| {
         let value = match &node.value {
             Value::Plain(text) => number(text).filter(|number| number.fract() == 0.0),
@@ -137,7 +139,7 @@ pub(crate) fn integer<'d, T: TryFrom<i64>>(range: RangeInclusive<i64>) -> impl D
 }
 
 /// A number that need not be whole.
-pub(crate) fn decimal<'d>(range: RangeInclusive<f64>) -> impl Decode<'d, f64> {
+pub fn decimal<'d>(range: RangeInclusive<f64>) -> impl Decode<'d, f64> {
     move |node: &'d Node<'d>, context: Context<'d>| {
         let value = match &node.value {
             Value::Plain(text) => number(text),
@@ -165,17 +167,18 @@ pub(crate) fn decimal<'d>(range: RangeInclusive<f64>) -> impl Decode<'d, f64> {
     }
 }
 
-pub(crate) fn port<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<u16> {
+/// 1 to 65535.
+pub fn port<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<u16> {
     integer(1..=65535)(node, context)
 }
 
 /// A count of 32 bits, which Istio gives as a signed one.
-pub(crate) fn count<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<u32> {
+pub fn count<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<u32> {
     integer(0..=i64::from(i32::MAX))(node, context)
 }
 
 /// Labels, selectors and the like.
-pub(crate) fn string_map<'d>(
+pub fn string_map<'d>(
     node: &'d Node<'d>,
     context: Context<'d>,
 ) -> Option<BTreeMap<String, String>> {
@@ -189,7 +192,7 @@ pub(crate) fn string_map<'d>(
 }
 
 /// One of a closed set of names.
-pub(crate) fn one_of<'d, T: Copy>(names: &'static [(&'static str, T)]) -> impl Decode<'d, T> {
+pub fn one_of<'d, T: Copy>(names: &'static [(&'static str, T)]) -> impl Decode<'d, T> {
     move |node: &'d Node<'d>, context: Context<'d>| {
         let text = string(node, context)?;
         if let Some((_, value)) = names.iter().find(|(name, _)| *name == text) {
@@ -204,7 +207,7 @@ pub(crate) fn one_of<'d, T: Copy>(names: &'static [(&'static str, T)]) -> impl D
 }
 
 /// A Go duration: `1h30m`, `1.5s`, `20ms`.
-pub(crate) fn duration<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Duration> {
+pub fn duration<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Duration> {
     let parsed = node.text().and_then(parse_duration);
     if parsed.is_none() {
         let message = format!(
@@ -217,7 +220,7 @@ pub(crate) fn duration<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<D
 }
 
 /// A duration of at least a millisecond, which is what Istio asks of most.
-pub(crate) fn positive_duration<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Duration> {
+pub fn positive_duration<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Duration> {
     let value = duration(node, context)?;
     if value < Duration::from_millis(1) {
         context.error(
