@@ -6,6 +6,7 @@
 mod balancing;
 mod clusters;
 mod credentials;
+mod delegates;
 mod endpoints;
 mod gateways;
 mod mesh_listener;
@@ -26,6 +27,7 @@ struct Input<'d> {
     /// For the places of findings.
     files: &'d [Document<'d>],
     documents: &'d Documents,
+    delegates: &'d delegates::Delegates<'d>,
     options: &'d Options,
     report: &'d Report,
 }
@@ -34,15 +36,17 @@ struct Input<'d> {
 const NOT_FOUND: &str = "IST0101";
 
 /// Resolves all references.
-pub(crate) fn link<'d>(
-    files: &'d [Document<'d>],
-    documents: &'d Documents,
-    options: &'d Options,
-    report: &'d Report,
+pub(crate) fn link(
+    files: &[Document<'_>],
+    documents: &Documents,
+    options: &Options,
+    report: &Report,
 ) -> Mesh {
+    let delegates = delegates::Delegates::build(documents);
     let input = Input {
         files,
         documents,
+        delegates: &delegates,
         options,
         report,
     };

@@ -25,19 +25,30 @@ pub struct SourceFile {
 /// What is not said in documents.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Labels of this dispatcher: a `Gateway` is served if its selector is a subset of them. `None` serves every
-    /// `Gateway`.
+    /// Labels of this dispatcher: a `Gateway` is served if its selector is a subset of them, and `sourceLabels` are
+    /// looked for among them. `None` serves every `Gateway`, and has no label to match.
     pub labels: Option<BTreeMap<String, String>>,
+    /// Namespace in which this dispatcher runs, and so its clients: what is exported to it is what they see, and
+    /// `sourceNamespace` means it. `None` is [`Self::default_namespace`].
+    pub namespace: Option<String>,
     /// Namespace of documents that don't name theirs; `default`.
     pub default_namespace: String,
     /// Suffix of Kubernetes service names after `.svc.`; `cluster.local`.
     pub cluster_domain: String,
 }
 
+impl Options {
+    /// The namespace in which this dispatcher runs.
+    pub fn own_namespace(&self) -> &str {
+        self.namespace.as_deref().unwrap_or(&self.default_namespace)
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
             labels: None,
+            namespace: None,
             default_namespace: "default".to_owned(),
             cluster_domain: "cluster.local".to_owned(),
         }

@@ -1,21 +1,25 @@
 //! Istio `VirtualService`, its HTTP part.
 
 mod condition;
+mod cors;
+mod fault;
 mod forwarding;
 mod headers;
+mod mirror;
 mod response;
 mod rule;
 
 pub(crate) use condition::MatchEntry;
-pub(crate) use forwarding::{Destination, default_retries};
-pub(crate) use rule::{Rule, RuleAction};
+pub(crate) use forwarding::{Destination, Target, default_retries};
+pub(crate) use rule::{DelegateTo, Rule, RuleAction};
 
 use super::names::{check_pattern, export_to, host};
-use crate::decode::{Context, Fields, Located, NotServed, located, non_empty};
+use crate::decode::{Context, Fields, Finding, Located, NotServed, located, non_empty};
 
 /// Rules for hosts.
 #[derive(Debug)]
 pub(crate) struct VirtualService {
+    /// Empty for one that others delegate to.
     pub(crate) hosts: Vec<Located<String>>,
     /// `mesh`, `name`, or `namespace/name`. Never empty.
     pub(crate) gateways: Vec<Located<String>>,
@@ -40,14 +44,9 @@ pub(crate) fn decode(object: &mut Fields<'_>) -> Option<VirtualService> {
         export_to(&mut fields);
         fields.not_served(NOT_SERVED);
 
-        let is_delegate = hosts.is_empty() && written_gateways.is_empty();
-        if is_delegate && !http.is_empty() {
-            context.warning(
-                node.place,
-                "a VirtualService without hosts is a delegate, which is not served yet",
-            );
-        } else if hosts.is_empty() {
-            fields.error_at("hosts", "is required");
+        let is_delegate = hosts.is_empty();
+        if is_delegate {
+            check_delegate(&http, &fields);
         }
         if !["http", "tls", "tcp"]
             .iter()
@@ -73,6 +72,29 @@ pub(crate) fn decode(object: &mut Fields<'_>) -> Option<VirtualService> {
             http,
         })
     })
+}
+
+/// Without hosts a VirtualService is what others delegate to.
+fn check_delegate(http: &[Rule], fields: &Fields<'_>) {
+    if fields.is_written("gateways") || !fields.is_written("http") {
+        let finding = Finding::error("is required");
+        let help = "only a VirtualService with `http` and without `gateways` can do without: \
+                    others delegate to it";
+        fields.report_at("hosts", finding.help(help));
+    }
+    for name in ["tls", "tcp"] {
+        if fields.is_written(name) {
+            fields.error_at(name, "has no meaning without `hosts`");
+        }
+    }
+    for rule in http {
+        if let RuleAction::Delegate(DelegateTo { name, .. }) = &rule.action {
+            fields.context.error(
+                name.place,
+                "a VirtualService that others delegate to can't delegate itself",
+            );
+        }
+    }
 }
 
 fn check_host(host: &Located<String>, in_mesh: bool, context: Context<'_>) {

@@ -262,13 +262,13 @@ impl Hosts {
         }
     }
 
-    fn add(
+    fn add<'d>(
         &mut self,
-        service: &Object<VirtualService>,
+        service: &'d Object<VirtualService>,
         gateway: &Object<Gateway>,
         server: &Server,
         scope: Scope<'_>,
-        clusters: &mut Clusters<'_>,
+        clusters: &mut Clusters<'d>,
     ) {
         let routes = routes::build(service, scope, clusters);
         if routes.is_empty() {

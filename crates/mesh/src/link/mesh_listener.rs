@@ -86,12 +86,12 @@ fn object_name(object: &Object<VirtualService>) -> String {
     format!("{}/{}", object.meta.namespace, object.meta.name)
 }
 
-fn virtual_host(
+fn virtual_host<'d>(
     position: usize,
     service: &Service,
     port: &Port,
-    claims: &Claims<'_>,
-    clusters: &mut Clusters<'_>,
+    claims: &Claims<'d>,
+    clusters: &mut Clusters<'d>,
 ) -> VirtualHost {
     if let Some(object) = claims.of(&service.host) {
         let scope = Scope {

@@ -2,13 +2,19 @@
 
 use std::sync::Arc;
 
-use super::NOT_FOUND;
 use super::clusters::{Clusters, Unresolved};
+use super::delegates::{self, Effective};
+use super::{Input, NOT_FOUND};
 use crate::decode::{Context, Finding, Located, did_you_mean};
 use crate::documents::Object;
-use crate::documents::virtual_service::{Destination, MESH, Rule, RuleAction, VirtualService};
+use crate::documents::virtual_service::{
+    Destination, MESH, MatchEntry, Rule, RuleAction, Target, VirtualService, default_retries,
+};
+use crate::documents::workload::selects;
 use crate::hosts::fully_qualified;
-use crate::model::{Action, ClusterId, NoCluster, Route, WeightedDestination};
+use crate::model::{
+    Action, ClusterId, Fault, Fraction, HeaderEdits, Mirror, NoCluster, Route, WeightedDestination,
+};
 use crate::route::RequestMatch;
 
 /// Where routes are for: some rules and match entries are only for some gateways or ports.
@@ -32,80 +38,165 @@ pub(super) fn gateway_name(written: &str, namespace: &str) -> String {
 }
 
 /// The routes that a VirtualService has in a scope.
-pub(super) fn build(
-    object: &Object<VirtualService>,
+pub(super) fn build<'d>(
+    object: &'d Object<VirtualService>,
     scope: Scope<'_>,
-    clusters: &mut Clusters<'_>,
+    clusters: &mut Clusters<'d>,
 ) -> Vec<Arc<Route>> {
-    let rules = object.spec.http.iter().enumerate();
+    let rules = delegates::rules(object, clusters.input);
     rules
-        .filter_map(|(position, rule)| route(object, position, rule, scope, clusters).map(Arc::new))
+        .filter_map(|rule| route(&rule, scope, clusters).map(Arc::new))
         .collect()
 }
 
-fn route(
-    object: &Object<VirtualService>,
-    position: usize,
-    rule: &Rule,
-    scope: Scope<'_>,
-    clusters: &mut Clusters<'_>,
-) -> Option<Route> {
-    let meta = &object.meta;
-    let context = object.context(clusters.input.files, clusters.input.report);
-    let matches: Vec<RequestMatch> = rule
-        .matches
-        .iter()
-        .filter_map(|entry| {
-            let at_gateway = entry.gateways.is_empty()
-                || entry
-                    .gateways
-                    .iter()
-                    .any(|gateway| gateway_name(gateway, &meta.namespace) == scope.gateway);
-            let at_port = entry.port.is_none_or(|port| port == scope.port);
-            (at_gateway && at_port && entry.can_match).then(|| entry.request.clone())
-        })
+fn route(rule: &Effective<'_>, scope: Scope<'_>, clusters: &mut Clusters<'_>) -> Option<Route> {
+    let meta = &rule.object.meta;
+    let context = rule
+        .object
+        .context(clusters.input.files, clusters.input.report);
+    let entries = rule.matches.iter();
+    let matches: Vec<RequestMatch> = entries
+        .filter(|entry| holds(entry, scope, rule.object, clusters.input))
+        .map(|entry| entry.request.clone())
         .collect();
     if matches.is_empty() && !rule.matches.is_empty() {
         return None;
     }
-    let action = match &rule.action {
+    let headers = rule.part(|rule| rule.headers.as_ref());
+    let mut rewrite = rule.part(|rule| rule.rewrite.as_ref()).cloned();
+    if let Some(authority) = headers.and_then(|headers| headers.authority.as_ref()) {
+        let rewrite = rewrite.get_or_insert_default();
+        rewrite.authority.get_or_insert_with(|| authority.clone());
+    }
+    let action = match &rule.rule.action {
         RuleAction::Forward(destinations) => {
-            let has_authority = rule
-                .rewrite
+            let has_authority = rewrite
                 .as_ref()
                 .is_some_and(|rewrite| rewrite.authority.is_some());
-            Action::Forward(weighted(
+            let namespace = &meta.namespace;
+            let build = weighted(
                 destinations,
                 has_authority,
-                &meta.namespace,
+                namespace,
                 scope,
                 context,
                 clusters,
-            ))
+            );
+            Action::Forward(build)
         }
         RuleAction::Redirect(redirect) => Action::Redirect(redirect.on(scope.port, scope.is_tls)),
         RuleAction::DirectResponse(status, body) => Action::DirectResponse {
             status: *status,
             body: Arc::clone(body),
         },
-        RuleAction::Delegate => return None,
+        // Replaced by the rules it leads to, none of which can be one of these.
+        RuleAction::Delegate(_) => return None,
     };
+    let timeout = rule.part(|rule| rule.timeout.as_ref()).copied();
+    let fault = rule.part(|rule| rule.fault.as_ref());
     Some(Route {
-        name: rule
-            .name
-            .clone()
-            .unwrap_or_else(|| format!("{}/{}#{position}", meta.namespace, meta.name)),
+        name: name(rule),
         matches,
         action,
-        headers: rule.headers.clone(),
-        timeout: rule.timeout,
-        retries: rule.retries.clone(),
-        rewrite: rule.rewrite.clone(),
-        fault: None,
-        mirrors: Vec::new(),
-        cors: None,
-        source: context.source(rule.place),
+        headers: headers.map_or_else(HeaderEdits::default, |headers| headers.edits.clone()),
+        timeout: timeout.filter(|timeout| !timeout.is_zero()),
+        retries: rule
+            .part(|rule| rule.retries.as_ref())
+            .cloned()
+            .unwrap_or_else(default_retries),
+        rewrite,
+        fault: fault.and_then(in_force).map(Box::new),
+        mirrors: mirrors(rule, scope, clusters),
+        cors: rule.part(|rule| rule.cors.as_ref()).cloned(),
+        source: context.source(rule.rule.place),
     })
+}
+
+/// A fault without the parts that take no request.
+fn in_force(fault: &Fault) -> Option<Fault> {
+    let fault = Fault {
+        delay: fault.delay.filter(|(share, _)| *share != Fraction::NONE),
+        abort: fault.abort.filter(|(share, _)| *share != Fraction::NONE),
+    };
+    (fault.delay.is_some() || fault.abort.is_some()).then_some(fault)
+}
+
+/// A delegate's name comes after its root's.
+fn name(rule: &Effective<'_>) -> String {
+    let meta = &rule.object.meta;
+    let root = rule.root.and_then(|(_, root)| root.name.as_ref());
+    match (root, &rule.rule.name) {
+        (Some(root), Some(own)) => format!("{root}-{own}"),
+        (Some(name), None) | (None, Some(name)) => name.clone(),
+        (None, None) => format!("{}/{}#{}", meta.namespace, meta.name, rule.position),
+    }
+}
+
+/// Whether a match entry is for a scope, and for this dispatcher's clients.
+fn holds(
+    entry: &MatchEntry,
+    scope: Scope<'_>,
+    object: &Object<VirtualService>,
+    input: Input<'_>,
+) -> bool {
+    let namespace = &object.meta.namespace;
+    let mut gateways = entry.gateways.iter();
+    let at_port = entry.port.is_none_or(|port| port == scope.port);
+    if !entry.gateways.is_empty() {
+        let here = gateways.any(|gateway| gateway_name(gateway, namespace) == scope.gateway);
+        return here && at_port && entry.can_match;
+    }
+    let options = input.options;
+    let from_here = match &options.labels {
+        Some(labels) => selects(&entry.source_labels, labels),
+        None if entry.source_labels.is_empty() => true,
+        None => {
+            let message = "`sourceLabels` can't be tested, as this dispatcher knows no labels of \
+                           its own: the match entry never matches";
+            let finding = Finding::warning(message).help("give it its labels with `--labels`");
+            let context = object.context(input.files, input.report);
+            context.report(entry.place, finding);
+            false
+        }
+    };
+    let namespace = entry.source_namespace.as_deref();
+    let from_here = from_here && namespace.is_none_or(|name| name == options.own_namespace());
+    from_here && at_port && entry.can_match
+}
+
+/// Mirrors with all that is missing said, but without those that take no request.
+fn mirrors(rule: &Effective<'_>, scope: Scope<'_>, clusters: &mut Clusters<'_>) -> Vec<Mirror> {
+    let of = |of: &dyn Fn(&Rule) -> bool| {
+        let own = (rule.object, rule.rule);
+        if of(own.1) {
+            Some(own)
+        } else {
+            rule.root.filter(|(_, root)| of(root))
+        }
+    };
+    let mut targets: Vec<(_, &Target, Fraction)> = Vec::new();
+    if let Some((object, from)) = of(&|rule| rule.mirrors.one.is_some()) {
+        let share = rule.part(|rule| rule.mirrors.share.as_ref()).copied();
+        let share = share.unwrap_or(Fraction::ALL);
+        targets.extend(
+            from.mirrors
+                .one
+                .iter()
+                .map(|target| (object, target, share)),
+        );
+    }
+    if let Some((object, from)) = of(&|rule| !rule.mirrors.several.is_empty()) {
+        let several = from.mirrors.several.iter();
+        targets.extend(several.map(|(target, share)| (object, target, *share)));
+    }
+    let build = |(object, target, share): (&Object<VirtualService>, &Target, Fraction)| {
+        let input = clusters.input;
+        let context = object.context(input.files, input.report);
+        let cluster = resolve(target, &object.meta.namespace, scope, context, clusters);
+        let cluster = cluster.map_err(NoCluster::unavailable);
+        (share != Fraction::NONE).then_some(Mirror { cluster, share })
+    };
+    targets.into_iter().filter_map(build).collect()
 }
 
 /// Destinations that can be chosen: among several, those with weight 0 can't.
@@ -124,7 +215,7 @@ fn weighted(
         if let Some(authority) = destination.authority.clone().filter(|_| !has_authority) {
             headers.request.set.push(("host".to_owned(), authority));
         }
-        let cluster = resolve(destination, namespace, scope, context, clusters);
+        let cluster = resolve(&destination.target, namespace, scope, context, clusters);
         let cluster = cluster.map_err(NoCluster::unavailable);
         (alone || destination.weight > 0).then_some(WeightedDestination {
             weight: destination.weight,
@@ -136,17 +227,17 @@ fn weighted(
     destinations.iter().filter_map(build).collect()
 }
 
-/// The cluster of a destination; what is missing is reported and becomes the error of requests that go there.
+/// The cluster of a target; what is missing is reported and becomes the error of requests that go there.
 fn resolve(
-    destination: &Destination,
+    target: &Target,
     namespace: &str,
     scope: Scope<'_>,
     context: Context<'_>,
     clusters: &mut Clusters<'_>,
 ) -> Result<ClusterId, String> {
-    let Destination {
+    let Target {
         host, subset, port, ..
-    } = destination;
+    } = target;
     let full = fully_qualified(host, namespace, &clusters.input.options.cluster_domain);
     let registry = clusters.registry;
     let Some(position) = registry.find(&full) else {
@@ -173,7 +264,7 @@ fn resolve(
             ports => format!("set `port.number` to one of {}", ports.join(", ")),
         };
         context.report(
-            destination.place,
+            target.place,
             Finding::warning(message.clone()).code(NOT_FOUND).help(help),
         );
         return Err(message);
@@ -187,9 +278,7 @@ fn resolve(
     }
     let message = format!("no DestinationRule for {full} has subset `{subset_name}`");
     let near = did_you_mean(subset_name, clusters.subset_names(position));
-    let place = subset
-        .as_ref()
-        .map_or(destination.place, |subset| subset.place);
+    let place = subset.as_ref().map_or(target.place, |subset| subset.place);
     context.report(
         place,
         Finding::warning(message.clone())

@@ -8,7 +8,7 @@ use super::RequestHead;
 use super::matching::{Matched, compile, path_of, query_of};
 
 /// `http[].rewrite`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Rewrite {
     /// The path.
     pub path: Option<PathRewrite>,

@@ -147,6 +147,12 @@ fn decide(mesh: &Mesh, request: &Request, tell: bool) -> String {
             }
         }
     }
+    if let Decision::Forward { route, .. }
+    | Decision::Redirect { route, .. }
+    | Decision::DirectResponse { route } = &told.decision
+    {
+        out += &describe_extras(mesh, route);
+    }
     // The live path must say the same as the telling one.
     let live = mesh.route(listener, request, 0);
     assert_eq!(
@@ -155,6 +161,35 @@ fn decide(mesh: &Mesh, request: &Request, tell: bool) -> String {
         "{}",
         request.target
     );
+    out
+}
+
+/// What few routes have: faults, mirrors, CORS.
+fn describe_extras(mesh: &Mesh, route: &mesh::Route) -> String {
+    let mut out = String::new();
+    if let Some(fault) = &route.fault {
+        if let Some((share, delay)) = fault.delay {
+            write!(out, "\n    {}% wait {delay:?}", share.percent()).expect("a string");
+        }
+        if let Some((share, abort)) = fault.abort {
+            write!(out, "\n    {}% get {abort:?}", share.percent()).expect("a string");
+        }
+    }
+    for mirror in &route.mirrors {
+        let to = match &mirror.cluster {
+            Ok(id) => mesh.cluster(*id).name.clone(),
+            Err(missing) => format!("nobody ({})", missing.reason),
+        };
+        write!(out, "\n    {}% copied to {to}", mirror.share.percent()).expect("a string");
+    }
+    if let Some(cors) = &route.cors {
+        let origins: Vec<_> = cors.allow_origins.iter().map(ToString::to_string).collect();
+        let rest = mesh::Cors {
+            allow_origins: Vec::new(),
+            ..mesh::Cors::clone(cors)
+        };
+        write!(out, "\n    origins {origins:?} {rest:?}").expect("a string");
+    }
     out
 }
 

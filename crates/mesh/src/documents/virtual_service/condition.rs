@@ -1,18 +1,28 @@
 //! `http[].match`.
 
+use std::collections::BTreeMap;
+
 use crate::decode::{
-    Context, Fields, Finding, NotServed, boolean, list_of, map_of, owned, port, string, string_map,
+    Context, Fields, Finding, boolean, list_of, map_of, owned, port, string, string_map,
 };
+use crate::documents::names::check_label;
 use crate::route::{HeaderMatch, Pattern, QueryMatch, RequestMatch, StringMatch, UriMatch};
-use crate::yaml::{Node, Value};
+use crate::yaml::{Node, Place, Value};
 
 /// One entry of `match`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct MatchEntry {
+    pub(crate) place: Place,
     /// Only on these gateways; empty is all of the VirtualService's.
     pub(crate) gateways: Vec<String>,
     /// Only on this listener's (or mesh service's) port.
     pub(crate) port: Option<u16>,
+    /// Only for clients with these labels. They and the namespace say nothing where gateways are named.
+    pub(crate) source_labels: BTreeMap<String, String>,
+    /// Only for clients of this namespace.
+    pub(crate) source_namespace: Option<String>,
+    /// `ignoreUriCase`, which a delegate and its root must agree about.
+    pub(crate) ignore_uri_case: bool,
     /// What the request must look like.
     pub(crate) request: RequestMatch,
     /// False for an entry with a condition that can't be tested: taking it as fulfilled would let in requests
@@ -21,11 +31,6 @@ pub(crate) struct MatchEntry {
 }
 
 const NEVER_MATCHES: &str = "the match entry never matches";
-
-const NOT_SERVED: &[NotServed] = &[
-    ("sourceLabels", NEVER_MATCHES),
-    ("sourceNamespace", NEVER_MATCHES),
-];
 
 pub(super) fn decode<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<MatchEntry> {
     let mut fields = Fields::of(node, context)?;
@@ -38,9 +43,9 @@ pub(super) fn decode<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Mat
                 matcher,
                 ignore_case,
             }),
-        scheme: fields.optional("scheme", string_match),
-        method: fields.optional("method", string_match),
-        authority: fields.optional("authority", string_match),
+        scheme: fields.optional("scheme", not_empty_prefix),
+        method: fields.optional("method", not_empty_prefix),
+        authority: fields.optional("authority", not_empty_prefix),
         headers: headers(&mut fields),
         query_params: query_params(&mut fields),
     };
@@ -48,18 +53,25 @@ pub(super) fn decode<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Mat
         .optional("gateways", list_of(string))
         .unwrap_or_default();
     let port = fields.optional("port", port);
-    let mut can_match = true;
     let source_labels = fields
         .optional("sourceLabels", string_map)
         .unwrap_or_default();
-    can_match &= source_labels.is_empty();
-    can_match &= fields
-        .optional("sourceNamespace", string)
-        .unwrap_or_default()
-        .is_empty();
-    if !can_match {
-        fields.not_served(NOT_SERVED);
+    let source_namespace = fields
+        .optional("sourceNamespace", owned)
+        .filter(|namespace| !namespace.is_empty());
+    if let Some(Err(why)) = source_namespace.as_deref().map(check_label) {
+        fields.error_at("sourceNamespace", why);
     }
+    for (name, is_set) in [
+        ("sourceLabels", !source_labels.is_empty()),
+        ("sourceNamespace", source_namespace.is_some()),
+    ] {
+        if is_set && !gateways.is_empty() {
+            let finding = Finding::warning("has no effect beside `gateways`, as in Istio");
+            fields.report_at(name, finding);
+        }
+    }
+    let mut can_match = true;
     if request
         .headers
         .iter()
@@ -74,8 +86,12 @@ pub(super) fn decode<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Mat
     fields.finish();
     let gateways = gateways.into_iter().map(str::to_owned).collect();
     Some(MatchEntry {
+        place: node.place,
         gateways,
         port,
+        source_labels,
+        source_namespace,
+        ignore_uri_case: ignore_case,
         request,
         can_match,
     })
@@ -124,7 +140,21 @@ fn present_or_match<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Stri
         );
         return None;
     }
-    string_match(node, context)
+    not_empty_prefix(node, context)
+}
+
+/// Envoy takes an empty prefix on paths only.
+fn not_empty_prefix<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<StringMatch> {
+    let matcher = string_match(node, context)?;
+    if matches!(&matcher, StringMatch::Prefix(prefix) if prefix.is_empty()) {
+        let finding = Finding::error("`prefix` must not be empty");
+        context.report(
+            node.place,
+            finding.help("write `{}` to ask only that it is there"),
+        );
+        return None;
+    }
+    Some(matcher)
 }
 
 /// `exact`, `prefix` or `regex`; none of them asks only that there is a value.

@@ -3,58 +3,66 @@
 use std::time::Duration;
 
 use super::headers::{self, Headers};
-use crate::decode::{
-    Context, Fields, Finding, Located, NotServed, boolean, count, duration, integer, located,
-};
+use crate::decode::{Context, Fields, Finding, Located, boolean, count, integer, located};
 use crate::decode::{non_empty, positive_duration, string};
 use crate::documents::names::{check_pattern, host};
 use crate::model::{HeaderEdits, RetryOn, RetryPolicy};
 use crate::route::{PathRewrite, RegexRewrite, Rewrite};
 use crate::yaml::{Node, Place};
 
-/// One entry of `route`, with names still to be resolved.
+/// A service's port or subset, by names still to be resolved.
 #[derive(Debug)]
-pub(crate) struct Destination {
+pub(crate) struct Target {
     pub(crate) place: Place,
     pub(crate) host: Located<String>,
     pub(crate) subset: Option<Located<String>>,
     pub(crate) port: Option<u16>,
+}
+
+/// One entry of `route`.
+#[derive(Debug)]
+pub(crate) struct Destination {
+    pub(crate) target: Target,
     pub(crate) weight: u32,
     pub(crate) headers: HeaderEdits,
     pub(crate) authority: Option<String>,
 }
 
+/// `destination`, `mirror`.
+pub(super) fn target<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Target> {
+    let mut fields = Fields::of(node, context)?;
+    let host = fields.required("host", located(host));
+    if let Some(host) = &host
+        && let Err(why) = check_pattern(host)
+    {
+        context.error(host.place, why);
+    }
+    let subset = fields.optional("subset", located(non_empty));
+    let port = fields.optional("port", |node, context| {
+        let mut fields = Fields::of(node, context)?;
+        let number = fields.required("number", crate::decode::port);
+        fields.finish();
+        number
+    });
+    fields.finish();
+    Some(Target {
+        place: node.place,
+        host: host?,
+        subset,
+        port,
+    })
+}
+
 pub(super) fn destination<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Destination> {
     let mut fields = Fields::of(node, context)?;
-    let target = fields.required("destination", |node, context| {
-        let mut fields = Fields::of(node, context)?;
-        let host = fields.required("host", located(host));
-        if let Some(host) = &host
-            && let Err(why) = check_pattern(host)
-        {
-            context.error(host.place, why);
-        }
-        let subset = fields.optional("subset", located(non_empty));
-        let port = fields.optional("port", |node, context| {
-            let mut fields = Fields::of(node, context)?;
-            let number = fields.required("number", crate::decode::port);
-            fields.finish();
-            number
-        });
-        fields.finish();
-        Some((host?, subset, port))
-    });
+    let target = fields.required("destination", target);
     let weight = fields.optional("weight", count).unwrap_or(0);
     let Headers { edits, authority } = fields
         .optional("headers", headers::decode)
         .unwrap_or_default();
     fields.finish();
-    let (host, subset, port) = target?;
     Some(Destination {
-        place: node.place,
-        host,
-        subset,
-        port,
+        target: target?,
         weight,
         headers: edits,
         authority,
@@ -85,11 +93,6 @@ pub(crate) fn default_retries() -> RetryPolicy {
 /// Envoy's base interval.
 const BACKOFF: Duration = Duration::from_millis(25);
 
-const RETRIES_NOT_SERVED: &[NotServed] = &[(
-    "retryRemoteLocalities",
-    "retries go where balancing sends them",
-)];
-
 pub(super) fn retries<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<RetryPolicy> {
     let mut fields = Fields::of(node, context)?;
     let mut policy = default_retries();
@@ -106,10 +109,12 @@ pub(super) fn retries<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Re
     policy.backoff = fields
         .optional("backoff", positive_duration)
         .unwrap_or(BACKOFF);
-    if fields.optional("retryIgnorePreviousHosts", boolean) == Some(false) {
-        let message = "`false` is not served yet: retries prefer endpoints that were not tried";
-        fields.report_at("retryIgnorePreviousHosts", Finding::warning(message));
-    }
+    policy.prefer_other_localities = fields
+        .optional("retryRemoteLocalities", boolean)
+        .unwrap_or(policy.prefer_other_localities);
+    policy.prefer_other_endpoints = fields
+        .optional("retryIgnorePreviousHosts", boolean)
+        .unwrap_or(policy.prefer_other_endpoints);
     let has_settings = ["perTryTimeout", "retryOn", "retryRemoteLocalities"]
         .iter()
         .any(|name| fields.is_written(name));
@@ -122,7 +127,6 @@ pub(super) fn retries<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Re
             finding.help("set `attempts`, or remove the other fields"),
         );
     }
-    fields.not_served(RETRIES_NOT_SERVED);
     fields.finish();
     Some(policy)
 }
@@ -226,9 +230,4 @@ pub(super) fn rewrite<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Re
         path: uri.map(PathRewrite::Uri).or(regex.map(PathRewrite::Regex)),
         authority,
     })
-}
-
-/// `timeout`; 0 is none.
-pub(super) fn timeout<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Duration> {
-    duration(node, context).filter(|timeout| !timeout.is_zero())
 }

@@ -6,10 +6,10 @@ use crate::yaml::Node;
 
 /// Header changes, and the authority among them.
 #[derive(Debug, Default)]
-pub(super) struct Headers {
-    pub(super) edits: HeaderEdits,
+pub(crate) struct Headers {
+    pub(crate) edits: HeaderEdits,
     /// What `set` or `add` of `Host` or `:authority` on the request asks for.
-    pub(super) authority: Option<String>,
+    pub(crate) authority: Option<String>,
 }
 
 pub(super) fn decode<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Headers> {

@@ -4,15 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::headers::{self, Headers};
+use super::mirror::{self, Mirrors};
 use super::response::RedirectTo;
 use super::{Destination, MatchEntry};
-use super::{condition, forwarding, response};
-use crate::decode::{Context, Fields, Finding, NotServed, list_of, owned};
-use crate::model::{HeaderEdits, RetryPolicy};
+use super::{condition, cors, fault, forwarding, response};
+use crate::decode::{
+    Context, Fields, Finding, Located, duration, list_of, located, non_empty, owned,
+};
+use crate::model::{Cors, Fault, RetryPolicy};
 use crate::route::Rewrite;
 use crate::yaml::{Node, Place};
 
-/// One rule.
+/// One rule. What is `None` was not written: a delegate takes it from its root.
 #[derive(Debug)]
 pub(crate) struct Rule {
     pub(crate) place: Place,
@@ -20,10 +23,14 @@ pub(crate) struct Rule {
     /// Empty matches everything.
     pub(crate) matches: Vec<MatchEntry>,
     pub(crate) action: RuleAction,
-    pub(crate) headers: HeaderEdits,
+    pub(crate) headers: Option<Headers>,
+    /// 0 is no limit.
     pub(crate) timeout: Option<Duration>,
-    pub(crate) retries: RetryPolicy,
+    pub(crate) retries: Option<RetryPolicy>,
     pub(crate) rewrite: Option<Rewrite>,
+    pub(crate) fault: Option<Fault>,
+    pub(crate) mirrors: Mirrors,
+    pub(crate) cors: Option<Arc<Cors>>,
 }
 
 /// What a rule does.
@@ -32,24 +39,17 @@ pub(crate) enum RuleAction {
     Forward(Vec<Destination>),
     Redirect(RedirectTo),
     DirectResponse(u16, Arc<[u8]>),
-    /// Nothing that is served: the rule is left out.
-    Delegate,
+    /// What another VirtualService's rules say.
+    Delegate(DelegateTo),
 }
 
-/// Fields of a rule that Istio has and that are not honoured yet.
-const NOT_SERVED: &[NotServed] = &[
-    ("fault", "requests are neither delayed nor aborted"),
-    ("mirror", "requests are not mirrored"),
-    ("mirrors", "requests are not mirrored"),
-    ("mirrorPercent", "requests are not mirrored"),
-    ("mirror_percent", "requests are not mirrored"),
-    ("mirrorPercentage", "requests are not mirrored"),
-    (
-        "corsPolicy",
-        "cross-origin requests are passed on as they are",
-    ),
-    ("delegate", "the rule is left out"),
-];
+/// `delegate`.
+#[derive(Debug)]
+pub(crate) struct DelegateTo {
+    pub(crate) name: Located<String>,
+    /// `None` is the VirtualService's own.
+    pub(crate) namespace: Option<String>,
+}
 
 pub(super) fn decode<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Rule> {
     let mut fields = Fields::of(node, context)?;
@@ -63,20 +63,15 @@ pub(super) fn decode<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Rul
     let weights_are_read = context.report.error_count() == errors_before;
     let redirect = fields.optional("redirect", response::redirect);
     let direct_response = fields.optional("directResponse", response::direct_response);
-    let Headers {
-        edits: headers,
-        authority,
-    } = fields
-        .optional("headers", headers::decode)
-        .unwrap_or_default();
-    let timeout = fields.optional("timeout", forwarding::timeout);
+    let delegate = fields.optional("delegate", delegate);
+    let headers = fields.optional("headers", headers::decode);
+    let timeout = fields.optional("timeout", duration);
     let retries = fields.optional("retries", forwarding::retries);
-    let mut rewrite = fields.optional("rewrite", forwarding::rewrite);
-    if let Some(authority) = authority {
-        set_authority(&mut rewrite, authority, &fields);
-    }
-    fields.not_served(NOT_SERVED);
-    let is_delegate = fields.is_written("delegate");
+    let rewrite = fields.optional("rewrite", forwarding::rewrite);
+    let fault = fields.optional("fault", fault::decode);
+    let mirrors = mirror::decode(&mut fields);
+    let cors = fields.optional("corsPolicy", cors::decode);
+    check_authority(headers.as_ref(), rewrite.as_ref(), &fields);
     check_conflicts(&fields);
     if let Some(destinations) = &destinations {
         check_weights(destinations, weights_are_read, &fields);
@@ -87,14 +82,13 @@ pub(super) fn decode<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Rul
     if matches.len() < match_count {
         return None;
     }
-    let action = match (destinations, redirect, direct_response) {
-        _ if is_delegate => RuleAction::Delegate,
-        (_, Some(redirect), _) => RuleAction::Redirect(redirect),
-        (_, _, Some((status, body))) => RuleAction::DirectResponse(status, body),
-        (Some(destinations), ..) => RuleAction::Forward(destinations),
-        (None, None, None) => return None,
+    let action = match (delegate, redirect, direct_response, destinations) {
+        (Some(delegate), ..) => RuleAction::Delegate(delegate),
+        (_, Some(redirect), ..) => RuleAction::Redirect(redirect),
+        (_, _, Some((status, body)), _) => RuleAction::DirectResponse(status, body),
+        (.., Some(destinations)) => RuleAction::Forward(destinations),
+        (None, None, None, None) => return None,
     };
-    let retries = retries.unwrap_or_else(forwarding::default_retries);
     Some(Rule {
         place: node.place,
         name,
@@ -104,23 +98,34 @@ pub(super) fn decode<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Rul
         timeout,
         retries,
         rewrite,
+        fault,
+        mirrors,
+        cors,
+    })
+}
+
+fn delegate<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<DelegateTo> {
+    let mut fields = Fields::of(node, context)?;
+    let name = fields.required("name", located(non_empty));
+    let namespace = fields
+        .optional("namespace", owned)
+        .filter(|namespace| !namespace.is_empty());
+    fields.finish();
+    Some(DelegateTo {
+        name: name?,
+        namespace,
     })
 }
 
 /// `rewrite.authority` and the header operations can't both set the authority.
-fn set_authority(rewrite: &mut Option<Rewrite>, authority: String, fields: &Fields<'_>) {
-    let rewrite = rewrite.get_or_insert(Rewrite {
-        path: None,
-        authority: None,
-    });
-    match &rewrite.authority {
-        Some(first) => {
-            let message = format!(
-                "sets the authority to `{authority}`, but `rewrite.authority` sets it to `{first}`"
-            );
-            fields.error_at("headers", message);
-        }
-        None => rewrite.authority = Some(authority),
+fn check_authority(headers: Option<&Headers>, rewrite: Option<&Rewrite>, fields: &Fields<'_>) {
+    let by_headers = headers.and_then(|headers| headers.authority.as_ref());
+    let by_rewrite = rewrite.and_then(|rewrite| rewrite.authority.as_ref());
+    if let (Some(authority), Some(first)) = (by_headers, by_rewrite) {
+        let message = format!(
+            "sets the authority to `{authority}`, but `rewrite.authority` sets it to `{first}`"
+        );
+        fields.error_at("headers", message);
     }
 }
 
@@ -146,7 +151,8 @@ fn check_conflicts(fields: &Fields<'_>) {
         .iter()
         .any(|name| fields.is_written(name))
     {
-        fields.error("does nothing: `route`, `redirect` or `directResponse` is required");
+        fields
+            .error("does nothing: `route`, `redirect`, `directResponse` or `delegate` is required");
     }
 }
 
