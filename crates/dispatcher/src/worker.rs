@@ -21,6 +21,7 @@ use crate::snapshot::{LocalSnapshot, Snapshot};
 use crate::telemetry::access_log::Log;
 use crate::telemetry::metrics::Registry;
 use crate::telemetry::record::Line;
+use crate::telemetry::traffic::TrafficCounters;
 
 /// How often idle pooled connections are looked at, and `Worker::coarse_now` is set.
 pub(crate) const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
@@ -71,6 +72,7 @@ pub(crate) struct Worker {
     /// The time at the last sweep: good enough for idle timeouts, and reading it costs nothing.
     pub(crate) coarse_now: Cell<Instant>,
     pub(crate) loads: Arc<LoadCounters>,
+    pub(crate) traffic: Arc<TrafficCounters>,
     shared: Arc<Shared>,
     snapshot: RefCell<Rc<LocalSnapshot>>,
     accepting: RefCell<HashMap<SocketAddr, Accepting>>,
@@ -99,6 +101,7 @@ pub(crate) fn run(
         drain_idle_until: Cell::new(None),
         coarse_now: Cell::new(Instant::now()),
         loads: shared.registry.load_counters(),
+        traffic: shared.registry.traffic_counters(),
         snapshot: RefCell::new(Rc::new(LocalSnapshot::join(
             snapshot,
             None,

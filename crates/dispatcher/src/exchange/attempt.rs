@@ -11,9 +11,10 @@ use smallvec::SmallVec;
 
 use super::acquire::{self, AcquireError};
 use super::alongside::{Stop, Upload, Watch};
+use super::encode::UpstreamHead;
 use super::flags::Flags;
 use super::in_flight::InFlight;
-use super::prepare::{Forward, UpstreamHead};
+use super::prepare::Forward;
 use super::retry::{Failure, FailureKind, is_retriable_answer};
 use super::{End, ResponseSink, retry_budget};
 use crate::admission::Admitted;
@@ -122,7 +123,7 @@ impl Attempt<'_, '_> {
         let cluster = self.forward.cluster;
         // A try does not begin before the request has had its turn.
         let now = if record.attempts == 1 && self.forward.gate().is_none() {
-            record.started
+            record.begun
         } else {
             Instant::now()
         };
@@ -317,6 +318,7 @@ impl Attempt<'_, '_> {
         let mut judge = Judge {
             attempt: self,
             sink: &mut **sink,
+            flags: record.flags,
             failed: None,
             report: None,
         };
@@ -513,6 +515,8 @@ enum Verdict {
 struct Judge<'j, 'a, 'm, S> {
     attempt: &'j Attempt<'a, 'm>,
     sink: &'j mut S,
+    /// What is known so far.
+    flags: Flags,
     failed: Option<BodyError>,
     report: Option<LoadReport>,
 }
@@ -538,7 +542,7 @@ impl<S: ResponseSink> HeadVisitor for Judge<'_, '_, '_, S> {
             true => head.field("grpc-status").and_then(parse_grpc_status),
             false => None,
         };
-        let mut flags = Flags::NONE;
+        let mut flags = self.flags;
         if is_retriable_answer(&forward.route.retries, forward.facts, status, grpc) {
             if self.attempt.may_retry && self.attempt.replayable.get() {
                 match retry_budget(forward) {

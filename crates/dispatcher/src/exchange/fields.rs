@@ -6,6 +6,7 @@ use alba::Rng;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use mesh::{HeaderOperations, ListenerKind};
 
+use super::cors::Granted;
 use crate::http::view::{Fields, RequestView, write_field};
 
 /// Where fields are written.
@@ -55,6 +56,8 @@ pub(crate) struct Edits<'m> {
     pub(crate) operations: [&'m HeaderOperations; 2],
     /// A `Set-Cookie` for the client, beside what the endpoint sets.
     pub(crate) cookie: Option<&'m str>,
+    /// The origin that may read the answer; what it says of that overrides everybody else.
+    pub(crate) grant: Option<&'m Granted<'m>>,
 }
 
 impl<'m> Edits<'m> {
@@ -63,6 +66,7 @@ impl<'m> Edits<'m> {
         Self {
             operations,
             cookie: None,
+            grant: None,
         }
     }
 
@@ -84,7 +88,11 @@ impl<'m> Edits<'m> {
                     .set
                     .iter()
                     .any(|(set, _)| set.eq_ignore_ascii_case(name))
-        })
+        }) || self.is_granted(name)
+    }
+
+    fn is_granted(&self, name: &str) -> bool {
+        self.grant.is_some_and(|grant| grant.writes(name))
     }
 
     /// The authority that replaces the request's.
@@ -109,13 +117,18 @@ impl<'m> Edits<'m> {
                         .iter()
                         .any(|(set, _)| set.eq_ignore_ascii_case(name))
                 });
-                if !is_authority(name) && !replaced_later {
+                if !is_authority(name) && !replaced_later && !self.is_granted(name) {
                     sink.put(name, value.as_bytes());
                 }
             }
             for (name, value) in &edits.add {
-                sink.put(name, value.as_bytes());
+                if !self.is_granted(name) {
+                    sink.put(name, value.as_bytes());
+                }
             }
+        }
+        if let Some(grant) = self.grant {
+            grant.write(sink);
         }
         if let Some(cookie) = self.cookie {
             sink.put("set-cookie", cookie.as_bytes());

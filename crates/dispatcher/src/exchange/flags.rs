@@ -29,6 +29,8 @@ flags! {
     DOWNSTREAM_TERMINATION 10 "DC" "The client went away.";
     DOWNSTREAM_PROTOCOL_ERROR 11 "DPE" "The client's request was not HTTP.";
     STREAM_IDLE_TIMEOUT 12 "SI" "Nothing moved for too long.";
+    DELAY_INJECTED 13 "DI" "A fault held the request up.";
+    FAULT_INJECTED 14 "FI" "A fault failed the request.";
 }
 
 impl Flags {

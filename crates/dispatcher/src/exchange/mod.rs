@@ -4,6 +4,9 @@ pub(crate) mod acquire;
 pub(crate) mod affinity;
 pub(crate) mod alongside;
 pub(crate) mod attempt;
+pub(crate) mod cors;
+pub(crate) mod encode;
+pub(crate) mod faults;
 pub(crate) mod fields;
 pub(crate) mod flags;
 pub(crate) mod in_flight;
@@ -13,7 +16,7 @@ pub(crate) mod retry;
 
 use std::cell::Cell;
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use alba::{EndpointId, Outcome};
 use smallvec::SmallVec;
@@ -99,6 +102,16 @@ pub(crate) async fn reply(
     }
 }
 
+/// Holds a request up for as long as a fault says. Its time has not begun until then.
+pub(crate) async fn hold(delay: Duration, timer: &mut Timer, record: &mut Record) {
+    let until = record.started + delay;
+    timer
+        .until(Some(until.into()), std::future::pending::<()>())
+        .await
+        .ok();
+    record.begun = Instant::now();
+}
+
 /// Tries beyond the policy's after connections that were just ending. Each uses up such a connection, so one
 /// or two are the rule; with hundreds of requests on connections that end after a hundred, it may be more.
 const FREE_TRIES: u32 = 8;
@@ -113,7 +126,7 @@ pub(crate) async fn forward(
     record: &mut Record,
 ) -> Result<End, BodyError> {
     let policy = &forward.route.retries;
-    let started = record.started;
+    let started = record.begun;
     let is_empty = forward.body == http1::Body::Empty;
     let replayable = Cell::new(is_empty || policy.attempts > 0);
     let mut body = RequestBody::new(source, is_empty, &replayable);
@@ -129,7 +142,7 @@ pub(crate) async fn forward(
             reply(
                 worker,
                 refusal,
-                forward.response_edits,
+                forward.reply_edits(),
                 is_head,
                 record,
                 sink,
@@ -226,7 +239,7 @@ pub(crate) async fn forward(
     reply(
         worker,
         refusal,
-        forward.response_edits,
+        forward.reply_edits(),
         forward.facts.is_head,
         record,
         sink,

@@ -4,20 +4,21 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use alba::TenantId;
-use http::HeaderMap;
 use http1::Body;
 use mesh::{
-    Action, Decision, HeaderEdits, HeaderOperations, Matched, Route, UpstreamProtocol,
+    Action, Decision, Fault, HeaderEdits, HeaderOperations, Matched, Route, UpstreamProtocol,
     WeightedDestination,
 };
 
 use super::affinity::Affinity;
-use super::fields::{Edits, Origin, write_request_fields};
+use super::cors::{self, Granted, Verdict};
+use super::encode::{Outgoing, UpstreamHead};
+use super::faults;
+use super::fields::{Edits, Origin};
 use super::flags::Flags;
 use super::reply::Reply;
 use crate::admission::Gate;
-use crate::buffer;
-use crate::http::view::{RequestView, write_field};
+use crate::http::view::RequestView;
 use crate::snapshot::{LocalCluster, LocalSnapshot};
 use crate::telemetry::record::Record;
 use crate::worker::Worker;
@@ -34,8 +35,10 @@ pub(crate) enum Prepared<'m> {
 pub(crate) struct Forward<'m> {
     pub(crate) route: &'m Route,
     pub(crate) cluster: &'m Rc<LocalCluster>,
-    pub(crate) response_edits: Edits<'m>,
+    response_edits: Edits<'m>,
     pub(crate) affinity: Affinity,
+    /// The origin that may read the answer, if another page's script asks.
+    pub(crate) grant: Option<Box<Granted<'m>>>,
     pub(crate) head: UpstreamHead,
     pub(crate) body: Body,
     pub(crate) facts: Facts,
@@ -51,23 +54,15 @@ impl Forward<'_> {
     pub(crate) fn answer_edits(&self) -> Edits<'_> {
         Edits {
             cookie: self.affinity.cookie.as_deref(),
-            ..self.response_edits
+            ..self.reply_edits()
         }
     }
-}
 
-/// A request's head as its cluster takes it.
-pub(crate) enum UpstreamHead {
-    /// Encoded.
-    H1(Vec<u8>),
-    /// For the h2 crate; boxed, it is large.
-    H2(Box<http::Request<()>>),
-}
-
-impl Drop for UpstreamHead {
-    fn drop(&mut self) {
-        if let Self::H1(bytes) = self {
-            buffer::give(std::mem::take(bytes));
+    /// What an answer of our own is changed by.
+    pub(crate) fn reply_edits(&self) -> Edits<'_> {
+        Edits {
+            grant: self.grant.as_deref(),
+            ..self.response_edits
         }
     }
 }
@@ -110,246 +105,179 @@ pub(crate) fn prepare<'m>(
         return Prepared::Reply(reply, NO_EDITS);
     }
     let draw = worker.rng.borrow_mut().u64();
-    match snapshot.mesh().route(listener, head, draw) {
+    let decision = snapshot.mesh().route(listener, head, draw);
+    let (route, destination) = match &decision {
         Decision::NotFound => {
-            let reply = Reply::text(
-                404,
-                Flags::NO_ROUTE,
-                "no route: no rule matches this host and path\n",
-            );
-            Prepared::Reply(reply, NO_EDITS)
+            let text = "no route: no rule matches this host and path\n";
+            return Prepared::Reply(Reply::text(404, Flags::NO_ROUTE, text), NO_EDITS);
         }
+        Decision::Redirect { route, .. } | Decision::DirectResponse { route } => (*route, None),
+        Decision::Forward {
+            route, destination, ..
+        } => (*route, Some(*destination)),
+    };
+    attribute(record, snapshot, route, destination);
+    let edits = response_edits(route, destination.map(|destination| &destination.headers));
+    // The order of Envoy's filters under Istio: faults, CORS, and the router last.
+    if let Some(fault) = &route.fault
+        && let Some(reply) = inject(worker, fault, record)
+    {
+        return Prepared::Reply(reply, edits);
+    }
+    let filters = destination.and_then(|destination| destination.filters.as_deref());
+    let rules = filters.and_then(|filters| filters.cors.as_deref());
+    let grant = match rules
+        .or(route.cors.as_deref())
+        .map(|rules| cors::judge(rules, head))
+    {
+        Some(Verdict::Preflight(reply)) => return Prepared::Reply(reply, edits),
+        Some(Verdict::Granted(grant)) => Some(grant),
+        Some(Verdict::Unaffected) | None => None,
+    };
+    let mut reply = match decision {
+        Decision::NotFound => unreachable!("answered above"),
         Decision::Redirect {
-            route,
-            status,
-            location,
-        } => {
-            name_route(record, route);
-            Prepared::Reply(
-                Reply::redirect(status, location),
-                response_edits(route, None),
-            )
-        }
-        Decision::DirectResponse { route } => {
-            name_route(record, route);
-            let reply = match &route.action {
-                Action::DirectResponse { status, body } => Reply::direct(*status, body.clone()),
-                Action::Forward(_) | Action::Redirect(_) => {
-                    unreachable!("the decision says direct response")
-                }
-            };
-            Prepared::Reply(reply, response_edits(route, None))
-        }
+            status, location, ..
+        } => Reply::redirect(status, location),
+        Decision::DirectResponse { route } => match &route.action {
+            Action::DirectResponse { status, body } => Reply::direct(*status, body.clone()),
+            Action::Forward(_) | Action::Redirect(_) => {
+                unreachable!("the decision says direct response")
+            }
+        },
         Decision::Forward {
             route,
             destination,
             matched,
         } => {
-            name_route(record, route);
-            forward(
-                worker,
-                snapshot,
-                origin,
-                head,
-                record,
+            let chosen = Chosen {
                 route,
                 destination,
                 matched,
-            )
-        }
-    }
-}
-
-#[expect(clippy::too_many_arguments, reason = "the parts of one decision")]
-fn forward<'m>(
-    worker: &Worker,
-    snapshot: &'m LocalSnapshot,
-    origin: &Origin,
-    head: &impl RequestView,
-    record: &mut Record,
-    route: &'m Route,
-    destination: &'m WeightedDestination,
-    matched: Matched,
-) -> Prepared<'m> {
-    let response_edits = response_edits(route, Some(&destination.headers));
-    let cluster = match &destination.cluster {
-        Ok(id) => snapshot.cluster(*id),
-        Err(missing) => {
-            // Names of services are not the client's business; the log has the route, and `explain` the reason.
-            tracing::debug!(route.name, missing.reason, "no cluster");
-            let text = "no cluster: the route leads nowhere\n";
-            let reply = Reply::text(missing.status, Flags::NO_CLUSTER, text);
-            return Prepared::Reply(reply, response_edits);
-        }
-    };
-    record.metrics = cluster.metrics.clone();
-    if let Some(line) = &mut record.line {
-        line.cluster.clone_from(&cluster.shared.config.name);
-    }
-    let method = head.method();
-    let rewrite = route.rewrite.as_ref();
-    let edits = Edits::new([&route.headers.request, &destination.headers.request]);
-    let path = rewrite.and_then(|rewrite| rewrite.path_and_query(head, matched));
-    let target = Target {
-        path: path.as_deref().unwrap_or_else(|| head.path_and_query()),
-        authority: edits
-            .authority()
-            .or_else(|| rewrite.and_then(mesh::Rewrite::authority)),
-    };
-    let protocol = cluster.shared.config.protocol;
-    let upgrades = head.upgrade().is_some() && protocol == UpstreamProtocol::Http1;
-    // An HTTP/1.1 endpoint is asked itself; over HTTP/2 nobody waits, so we answer.
-    let passes_continue = head.is_http1() && protocol == UpstreamProtocol::Http1;
-    let body = head.body();
-    let encoded = match protocol {
-        UpstreamProtocol::Http1 => UpstreamHead::H1(encode_h1(
-            worker,
-            origin,
-            head,
-            &target,
-            edits,
-            body,
-            passes_continue,
-            upgrades,
-        )),
-        UpstreamProtocol::Http2 => {
-            match encode_h2(worker, origin, head, &target, edits, body, cluster) {
-                Ok(request) => UpstreamHead::H2(Box::new(request)),
-                Err(error) => {
-                    let text = format!("request can't be carried over http/2: {error}\n");
-                    return Prepared::Reply(
-                        Reply::text(400, Flags::DOWNSTREAM_PROTOCOL_ERROR, text),
-                        response_edits,
-                    );
+                edits,
+            };
+            match chosen.forward(worker, snapshot, origin, head, record.is_grpc) {
+                Ok(mut forward) => {
+                    forward.grant = grant;
+                    return Prepared::Forward(forward);
                 }
+                Err(reply) => reply,
             }
         }
     };
-    let affinity = Affinity::of(cluster, route, head, origin, &mut worker.rng.borrow_mut());
-    Prepared::Forward(Forward {
-        route,
-        cluster,
-        response_edits,
-        affinity,
-        head: encoded,
-        body,
-        facts: Facts {
-            is_head: method == "HEAD",
-            is_idempotent: matches!(
-                method,
-                "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE" | "TRACE"
-            ),
-            is_grpc: record.is_grpc,
-            upgrades,
-            owes_continue: head.expects_continue() && !passes_continue,
-        },
-    })
+    if let Some(grant) = grant {
+        grant.rights(&mut reply.headers);
+    }
+    Prepared::Reply(reply, edits)
 }
 
-/// Where a request goes after rewriting.
-struct Target<'a> {
-    path: &'a str,
-    /// `None` keeps the request's.
-    authority: Option<&'a str>,
+/// Takes note of where a request would go, whatever becomes of it.
+fn attribute(
+    record: &mut Record,
+    snapshot: &LocalSnapshot,
+    route: &Route,
+    destination: Option<&WeightedDestination>,
+) {
+    if let Some(line) = &mut record.line {
+        line.route.clone_from(&route.name);
+    }
+    if let Some(Ok(id)) = destination.map(|destination| &destination.cluster) {
+        let cluster = snapshot.cluster(*id);
+        record.metrics = cluster.metrics.clone();
+        if let Some(line) = &mut record.line {
+            line.cluster.clone_from(&cluster.shared.config.name);
+        }
+    }
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of one head")]
-fn encode_h1(
-    worker: &Worker,
-    origin: &Origin,
-    head: &impl RequestView,
-    target: &Target<'_>,
-    edits: Edits<'_>,
-    body: Body,
-    passes_continue: bool,
-    upgrades: bool,
-) -> Vec<u8> {
-    let mut out = buffer::take();
-    out.extend_from_slice(head.method().as_bytes());
-    out.push(b' ');
-    out.extend_from_slice(target.path.as_bytes());
-    out.extend_from_slice(b" HTTP/1.1\r\n");
-    let keep_host = target.authority.is_none() && head.authority_is_host_field();
-    if !keep_host {
-        write_field(
-            &mut out,
-            "host",
-            target
-                .authority
-                .unwrap_or_else(|| head.authority())
-                .as_bytes(),
-        );
+/// Draws the faults of one request. An answer: it is failed.
+fn inject(worker: &Worker, fault: &Fault, record: &mut Record) -> Option<Reply> {
+    let drawn = faults::draw(fault, &mut worker.rng.borrow_mut());
+    if drawn.delay.is_some() {
+        worker.traffic.delays.add();
+        record.flags |= Flags::DELAY_INJECTED;
+        record.delay = drawn.delay;
     }
-    write_request_fields(
-        &mut out,
-        head,
-        origin,
-        edits,
-        keep_host,
-        &mut worker.rng.borrow_mut(),
-    );
-    if head.expects_continue() && passes_continue {
-        write_field(&mut out, "expect", b"100-continue");
-    }
-    if let (true, Some(protocol)) = (upgrades, head.upgrade()) {
-        out.extend_from_slice(b"connection: upgrade\r\n");
-        write_field(&mut out, "upgrade", protocol);
-    }
-    body.write_header(&mut out);
-    out.extend_from_slice(b"\r\n");
-    out
+    drawn.abort.inspect(|_| worker.traffic.aborts.add())
 }
 
-fn encode_h2(
-    worker: &Worker,
-    origin: &Origin,
-    head: &impl RequestView,
-    target: &Target<'_>,
-    edits: Edits<'_>,
-    body: Body,
-    cluster: &LocalCluster,
-) -> Result<http::Request<()>, http::Error> {
-    let scheme = if cluster.shared.tls.is_some() {
-        "https"
-    } else {
-        "http"
-    };
-    let uri = http::Uri::builder()
-        .scheme(scheme)
-        .authority(target.authority.unwrap_or_else(|| head.authority()))
-        .path_and_query(target.path)
-        .build()?;
-    let mut request = http::Request::builder()
-        .method(head.method())
-        .uri(uri)
-        .version(http::Version::HTTP_2)
-        .body(())?;
-    let fields: &mut HeaderMap = request.headers_mut();
-    write_request_fields(
-        fields,
-        head,
-        origin,
-        edits,
-        false,
-        &mut worker.rng.borrow_mut(),
-    );
-    if let Body::Length(length) = body {
-        fields.insert(http::header::CONTENT_LENGTH, length.into());
+/// A rule and the destination that was drawn.
+struct Chosen<'m> {
+    route: &'m Route,
+    destination: &'m WeightedDestination,
+    matched: Matched,
+    /// Changes to the answer.
+    edits: Edits<'m>,
+}
+
+impl<'m> Chosen<'m> {
+    /// The request on its way, or the answer where there is none.
+    fn forward(
+        &self,
+        worker: &Worker,
+        snapshot: &'m LocalSnapshot,
+        origin: &Origin,
+        head: &impl RequestView,
+        is_grpc: bool,
+    ) -> Result<Forward<'m>, Reply> {
+        let (route, destination) = (self.route, self.destination);
+        let cluster = match &destination.cluster {
+            Ok(id) => snapshot.cluster(*id),
+            Err(missing) => {
+                // Names of services are not the client's business; the log has the route, and `explain` the reason.
+                tracing::debug!(route.name, missing.reason, "no cluster");
+                let text = "no cluster: the route leads nowhere\n";
+                return Err(Reply::text(missing.status, Flags::NO_CLUSTER, text));
+            }
+        };
+        let rewrite = route.rewrite.as_ref();
+        let edits = Edits::new([&route.headers.request, &destination.headers.request]);
+        let path = rewrite.and_then(|rewrite| rewrite.path_and_query(head, self.matched));
+        let speaks_h1 = cluster.shared.config.protocol == UpstreamProtocol::Http1;
+        let outgoing = Outgoing {
+            origin,
+            head,
+            path: path.as_deref().unwrap_or_else(|| head.path_and_query()),
+            authority: edits
+                .authority()
+                .or_else(|| rewrite.and_then(mesh::Rewrite::authority)),
+            edits,
+            body: head.body(),
+            // An HTTP/1.1 endpoint is asked itself; over HTTP/2 nobody waits, so we answer.
+            passes_continue: head.is_http1() && speaks_h1,
+            upgrades: head.upgrade().is_some() && speaks_h1,
+        };
+        let rng = &mut worker.rng.borrow_mut();
+        let encoded = outgoing.encode(cluster, rng).map_err(|error| {
+            let text = format!("request can't be carried over http/2: {error}\n");
+            Reply::text(400, Flags::DOWNSTREAM_PROTOCOL_ERROR, text)
+        })?;
+        let method = head.method();
+        Ok(Forward {
+            route,
+            cluster,
+            response_edits: self.edits,
+            affinity: Affinity::of(cluster, route, head, origin, rng),
+            grant: None,
+            head: encoded,
+            body: outgoing.body,
+            facts: Facts {
+                is_head: method == "HEAD",
+                is_idempotent: matches!(
+                    method,
+                    "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE" | "TRACE"
+                ),
+                is_grpc,
+                upgrades: outgoing.upgrades,
+                owes_continue: head.expects_continue() && !outgoing.passes_continue,
+            },
+        })
     }
-    // The only value of `te` that HTTP/2 carries, and gRPC servers insist on it.
-    fields.insert(http::header::TE, http::HeaderValue::from_static("trailers"));
-    Ok(request)
 }
 
 fn response_edits<'m>(route: &'m Route, destination: Option<&'m HeaderEdits>) -> Edits<'m> {
     let destination = destination.map_or(&NO_OPERATIONS, |edits| &edits.response);
     Edits::new([&route.headers.response, destination])
-}
-
-fn name_route(record: &mut Record, route: &Route) {
-    if let Some(line) = &mut record.line {
-        line.route.clone_from(&route.name);
-    }
 }
 
 fn is_grpc(head: &impl RequestView) -> bool {

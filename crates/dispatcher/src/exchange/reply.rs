@@ -13,6 +13,8 @@ use crate::http::view::{Fields, ResponseView, write_field};
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) flags: Flags,
+    /// What a gRPC client is told; `None` follows from the status.
+    pub(crate) grpc_status: Option<u8>,
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: ReplyBody,
 }
@@ -32,6 +34,7 @@ impl Reply {
         Self {
             status,
             flags,
+            grpc_status: None,
             headers: vec![("content-type", "text/plain".to_owned())],
             body: ReplyBody::Text(text.into()),
         }
@@ -42,6 +45,7 @@ impl Reply {
         Self {
             status,
             flags: Flags::NONE,
+            grpc_status: None,
             headers: vec![("location", location)],
             body: ReplyBody::Text(Cow::Borrowed("")),
         }
@@ -57,6 +61,7 @@ impl Reply {
         Self {
             status,
             flags: Flags::NONE,
+            grpc_status: None,
             headers,
             body: ReplyBody::Route(body),
         }
@@ -72,17 +77,19 @@ impl Reply {
 
     /// The same for a gRPC client, which reads no HTTP errors: a 200 whose head is its trailers, as Envoy
     /// answers (gRPC over HTTP/2, "Trailers-Only").
-    pub(crate) fn for_grpc(self) -> Self {
+    pub(crate) fn for_grpc(mut self) -> Self {
         let message = percent_encoded(&String::from_utf8_lossy(self.bytes()));
+        let status = self.grpc_status.unwrap_or_else(|| grpc_status(self.status));
+        self.headers.retain(|(name, _)| *name != "content-type");
+        self.headers.extend([
+            ("content-type", "application/grpc".to_owned()),
+            ("grpc-status", status.to_string()),
+            ("grpc-message", message),
+        ]);
         Self {
             status: 200,
-            flags: self.flags,
-            headers: vec![
-                ("content-type", "application/grpc".to_owned()),
-                ("grpc-status", grpc_status(self.status).to_string()),
-                ("grpc-message", message),
-            ],
             body: ReplyBody::Text(Cow::Borrowed("")),
+            ..self
         }
     }
 }

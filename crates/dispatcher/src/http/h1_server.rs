@@ -21,7 +21,7 @@ use crate::exchange::fields::{Edits, FieldSink};
 use crate::exchange::flags::Flags;
 use crate::exchange::prepare::{NO_EDITS, Prepared, prepare};
 use crate::exchange::reply::Reply;
-use crate::exchange::{End, ResponseSink, forward, reply};
+use crate::exchange::{End, ResponseSink, forward, hold, reply};
 use crate::snapshot::LocalSnapshot;
 use crate::telemetry::record::Record;
 use crate::timer::Timer;
@@ -150,6 +150,9 @@ async fn request(
         is_head,
         worker,
     };
+    if let Some(delay) = record.delay {
+        hold(delay, timer, &mut record).await;
+    }
     let end = match prepared {
         Prepared::Forward(prepared) => {
             forward(worker, prepared, &mut source, &mut sink, timer, &mut record).await

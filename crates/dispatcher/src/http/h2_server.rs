@@ -24,7 +24,7 @@ use crate::exchange::fields::{Edits, FieldSink};
 use crate::exchange::flags::Flags;
 use crate::exchange::prepare::{NO_EDITS, Prepared, prepare};
 use crate::exchange::reply::Reply;
-use crate::exchange::{End, ResponseSink, forward, reply};
+use crate::exchange::{End, ResponseSink, forward, hold, reply};
 use crate::telemetry::record::Record;
 use crate::timer::Timer;
 use crate::transport::Io;
@@ -204,6 +204,9 @@ async fn stream(
     let mut timer = Timer::default();
     let ended = {
         let exchange = pin!(async {
+            if let Some(delay) = record.delay {
+                hold(delay, &mut timer, &mut record).await;
+            }
             match prepared {
                 Prepared::Forward(prepared) => {
                     forward(

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::traffic::{self, TrafficCounters};
 use crate::exchange::flags::Flags;
 use crate::load_report::LoadCounters;
 
@@ -76,6 +77,7 @@ pub(crate) struct Service {
 pub(crate) struct Registry {
     series: Mutex<Vec<Arc<Series>>>,
     loads: Mutex<Vec<Arc<LoadCounters>>>,
+    traffic: Mutex<Vec<Arc<TrafficCounters>>>,
 }
 
 /// One worker's series of one cluster.
@@ -191,6 +193,14 @@ impl Registry {
         counters
     }
 
+    /// The same for what is done to requests on purpose.
+    pub(crate) fn traffic_counters(&self) -> Arc<TrafficCounters> {
+        let counters = Arc::<TrafficCounters>::default();
+        let mut all = self.traffic.lock().expect("no panic holds it");
+        all.push(counters.clone());
+        counters
+    }
+
     fn write_loads(&self, out: &mut Lines<'_>) {
         let all = self.loads.lock().expect("no panic holds it");
         let sum = |counter: fn(&LoadCounters) -> &AtomicU64| -> u64 {
@@ -232,6 +242,7 @@ impl Registry {
         }
         let out = &mut Lines(out);
         self.write_loads(out);
+        traffic::write(&self.traffic.lock().expect("no panic holds it"), out);
         out.line("# HELP istio_requests_total Requests answered, by destination and outcome.");
         out.line("# TYPE istio_requests_total counter");
         for (labels, (buckets, _)) in &totals {
@@ -260,10 +271,11 @@ impl Registry {
     }
 }
 
-struct Lines<'s>(&'s mut String);
+/// A page of metrics.
+pub(super) struct Lines<'s>(&'s mut String);
 
 impl Lines<'_> {
-    fn line(&mut self, line: &str) {
+    pub(super) fn line(&mut self, line: &str) {
         self.0.push_str(line);
         self.0.push('\n');
     }

@@ -13,6 +13,10 @@ use crate::options::AccessLogFormat;
 #[derive(Debug)]
 pub(crate) struct Record {
     pub(crate) started: Instant,
+    /// When its own time began: later than `started` if a fault held it up.
+    pub(crate) begun: Instant,
+    /// How long a fault holds it up before anything else.
+    pub(crate) delay: Option<Duration>,
     /// 0 until an answer has begun.
     pub(crate) status: u16,
     pub(crate) flags: Flags,
@@ -52,6 +56,8 @@ impl Record {
     pub(crate) fn new(started: Instant, metrics: Rc<ServiceMetrics>) -> Self {
         Self {
             started,
+            begun: started,
+            delay: None,
             status: 0,
             flags: Flags::NONE,
             is_grpc: false,
@@ -68,8 +74,8 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        if self.status == 0 && self.flags.is_empty() {
-            self.flags = Flags::DOWNSTREAM_TERMINATION;
+        if self.status == 0 && Flags::DELAY_INJECTED.contains(self.flags) {
+            self.flags |= Flags::DOWNSTREAM_TERMINATION;
         }
         let duration = self.started.elapsed();
         let outcome = RequestOutcome {
