@@ -1,6 +1,7 @@
 //! The balancer: one immutable list of endpoints over shared state.
 
 mod deadlines;
+mod picking;
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,21 +11,17 @@ use arc_swap::{ArcSwap, Guard};
 
 use self::deadlines::{MIN_INTERVAL, NEVER};
 use crate::endpoint::EndpointState;
+use crate::policy;
 use crate::policy::alba::pool::PoolLearned;
 use crate::policy::alba::probing::Probing;
 use crate::policy::alba::ring::Ring;
 use crate::policy::alba::{self, Shared};
-use crate::policy::{self, Context};
 use crate::pool::{Pool, Slot};
 use crate::subset::Ranking;
 use crate::{
-    Completion, Endpoint, EndpointId, EndpointView, LoadReport, Observation, Outcome, Pick,
-    PickRequest, Policy, Probe, Rng, Settings, SlowStart, Time,
+    Completion, Endpoint, EndpointId, EndpointView, LoadReport, Observation, Outcome, Pick, Policy,
+    Probe, Settings, SlowStart, Time,
 };
-
-/// Draws again this often when an already tried endpoint comes up, before the rest is searched; Istio's
-/// `host_selection_retry_max_attempts`.
-const REDRAWS: usize = 5;
 
 /// Picks endpoints. All threads of a process share one; a change of documents or of discovered endpoints
 /// makes a successor with [`Balancer::apply`] that keeps what was learned.
@@ -192,58 +189,6 @@ impl Balancer {
             ring: Ring::default(),
             probing: Probing::default(),
         }
-    }
-
-    /// The endpoint for one attempt, counted in flight from here on.
-    ///
-    /// `None` if there are no endpoints, or none is healthy and in service and `min_health_percent` does
-    /// not ask for panic.
-    pub fn pick(&self, now: Time, rng: &mut Rng, request: &PickRequest<'_>) -> Option<Pick> {
-        let pool = self.pool();
-        if pool.is_empty() {
-            return None;
-        }
-        let context = Context {
-            endpoints: &self.endpoints,
-            slots: &self.slots,
-            pool: &pool,
-            cursor: &self.lineage.cursor,
-            in_flight: &self.lineage.in_flight,
-            request: *request,
-            now,
-            slow_start: self.settings.eases(),
-        };
-        if let Policy::Alba(parameters) = &self.settings.policy
-            && let Some((position, queue)) = alba::draw(context, parameters, self.shared(), rng)
-        {
-            let state = &self.slots[position as usize].state;
-            return Some(Pick::begin(state, position, now, queue));
-        }
-        let mut draw = || pool.position(policy::draw(&self.settings.policy, context, rng));
-        let mut position = draw();
-        if !request.tried.is_empty() {
-            let was_tried = |position: u32| {
-                request
-                    .tried
-                    .contains(&self.slots[position as usize].state.id)
-            };
-            for _ in 0..REDRAWS {
-                if !was_tried(position) {
-                    break;
-                }
-                position = draw();
-            }
-            if was_tried(position) {
-                position = untried(&pool, was_tried, rng).unwrap_or(position);
-            }
-        }
-        let state = &self.slots[position as usize].state;
-        let pick = Pick::begin(state, position, now, 0.0);
-        Some(if self.is_bounded() {
-            pick.counted_in(&self.lineage.in_flight)
-        } else {
-            pick
-        })
     }
 
     /// Ends an attempt. Any balancer of the same lineage may be told, older or newer than the one that
@@ -496,14 +441,6 @@ impl Balancer {
         self.pool.load()
     }
 
-    /// Whether the load is bounded, so that what is in flight has to be counted.
-    fn is_bounded(&self) -> bool {
-        matches!(
-            self.settings.policy,
-            Policy::RingHash { bound, .. } | Policy::Maglev { bound, .. } if bound.0.is_some()
-        )
-    }
-
     fn decay(&self) -> Duration {
         match self.settings.policy {
             Policy::PeakEwma { decay, .. } => decay,
@@ -523,15 +460,6 @@ fn sort_by_id(slots: &mut [Slot]) -> Box<[u32]> {
         }
     }
     by_id
-}
-
-/// Any candidate that was not tried, from a random start so that the search favours none.
-fn untried(pool: &Pool, was_tried: impl Fn(u32) -> bool, rng: &mut Rng) -> Option<u32> {
-    let len = pool.len() as usize;
-    let start = rng.below(pool.len()) as usize;
-    (0..len)
-        .map(|step| pool.position((start + step) % len))
-        .find(|position| !was_tried(*position))
 }
 
 /// Nothing is left half-done under these locks, so one that a panicking thread held is still good.

@@ -32,6 +32,7 @@
 
 mod admission;
 mod balancer;
+mod candidates;
 mod completion;
 mod endpoint;
 mod ewma;

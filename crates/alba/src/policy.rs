@@ -12,19 +12,20 @@ mod round_robin;
 
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
-use crate::pool::{Pool, Slot};
+use crate::candidates::Candidates;
+use crate::pool::Slot;
 use crate::{Endpoint, PickRequest, Policy, Rng, SlowStart, Time};
 
 pub(crate) use hashing::{Table, place};
 pub(crate) use peak_ewma::DEFAULT_DECAY;
 pub(crate) use peak_ewma::record_failure;
 
-/// What an algorithm sees for one pick. The pool is not empty.
+/// What an algorithm sees for one pick. There is a candidate.
 #[derive(Clone, Copy)]
 pub(crate) struct Context<'a> {
     pub(crate) endpoints: &'a [Endpoint],
     pub(crate) slots: &'a [Slot],
-    pub(crate) pool: &'a Pool,
+    pub(crate) candidates: &'a Candidates,
     /// Whose turn it is, shared by all threads and snapshots.
     pub(crate) cursor: &'a AtomicU64,
     /// All that is in flight, counted only if hashing is to bound the load.
@@ -44,11 +45,11 @@ impl<'a> Context<'a> {
 
     /// The slot of a candidate.
     fn slot(&self, candidate: usize) -> &'a Slot {
-        &self.slots[self.pool.position(candidate) as usize]
+        &self.slots[self.candidates.position(candidate) as usize]
     }
 }
 
-/// One draw: a candidate of the context's pool.
+/// One draw: one of the context's candidates.
 pub(crate) fn draw(policy: &Policy, context: Context<'_>, rng: &mut Rng) -> usize {
     match *policy {
         Policy::RoundRobin => round_robin::draw(context, rng),

@@ -88,25 +88,25 @@ pub(crate) fn draw(
     let means = shared.pool.means(&alba.without);
     let fresh_ticks = ticks_in(alba.fresh);
     let mut search = Search::default();
-    let pool = context.pool;
+    let candidates = context.candidates;
     let mut consider = |position: u32| {
         search.consider(context, alba, shared.probing, &means, fresh_ticks, position);
     };
     let draws = (alba.draws.max(1) as usize).min(MAX_DRAWS);
-    let len = pool.len() as usize;
+    let len = candidates.len() as usize;
     if len <= draws {
         // From a random start: on a tie the first candidate wins.
-        let start = pool.draw(rng);
-        (start..start + len).for_each(|candidate| consider(pool.position(candidate % len)));
+        let start = candidates.draw(rng);
+        (start..start + len).for_each(|candidate| consider(candidates.position(candidate % len)));
     } else {
         for _ in 0..draws {
-            consider(pool.position(pool.draw(rng)));
+            consider(candidates.position(candidates.draw(rng)));
         }
     }
     if !alba.without.ring {
         for (position, age) in shared.ring.entries(context.now) {
-            // The pool also knows what is in the dispatcher's subset.
-            if age < fresh_ticks && pool.has(position) {
+            // They also know what is in the dispatcher's subset.
+            if age < fresh_ticks && candidates.has(position) {
                 consider(position);
             }
         }

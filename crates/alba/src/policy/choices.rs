@@ -1,21 +1,21 @@
 //! The power of choices: the cheapest of a few random candidates (Mitzenmacher 2001).
 
 use crate::Rng;
-use crate::pool::Pool;
+use crate::candidates::Candidates;
 
 /// The cheapest of `choices` candidates, drawn by weight and each different from the cheapest before it.
 ///
 /// On a tie the earlier draw stays, so that an idle pool is used by weight alone. Envoy draws with
 /// replacement; with few endpoints that wastes many comparisons on an endpoint against itself (half of
-/// them with two), so here draws differ, and `choices` at or above the size of the pool compares all.
+/// them with two), so here draws differ, and `choices` at or above their number compares all.
 pub(super) fn cheapest(
-    pool: &Pool,
+    candidates: &Candidates,
     choices: u32,
     rng: &mut Rng,
     cost: impl Fn(usize) -> f64,
 ) -> usize {
-    let len = pool.len() as usize;
-    let first = pool.draw(rng);
+    let len = candidates.len() as usize;
+    let first = candidates.draw(rng);
     if len == 1 {
         return first;
     }
@@ -26,7 +26,7 @@ pub(super) fn cheapest(
         let other = if all {
             (first + step) % len
         } else {
-            pool.draw_other(best, rng)
+            candidates.draw_other(best, rng)
         };
         let other_cost = cost(other);
         if other_cost < best_cost {

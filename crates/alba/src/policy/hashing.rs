@@ -67,7 +67,7 @@ impl Table {
 
 /// The endpoint of the request's hash, or a random one without a hash.
 pub(super) fn draw(context: Context<'_>, bound: LoadBound, rng: &mut Rng) -> usize {
-    let (Some(hash), Some(table)) = (context.request.hash, context.pool.table()) else {
+    let (Some(hash), Some(table)) = (context.request.hash, context.candidates.table()) else {
         return random::draw(context, rng);
     };
     let tried = |candidate: usize| {
@@ -97,7 +97,8 @@ pub(super) fn draw(context: Context<'_>, bound: LoadBound, rng: &mut Rng) -> usi
         .map(|probe| table.home(rehash(hash, probe)))
         .find(|candidate| !tried(*candidate) && room.fullness(*candidate) < 1.0)
         .or_else(|| {
-            let untried = (0..context.pool.len() as usize).filter(|candidate| !tried(*candidate));
+            let untried =
+                (0..context.candidates.len() as usize).filter(|candidate| !tried(*candidate));
             untried.min_by(|a, b| room.fullness(*a).total_cmp(&room.fullness(*b)))
         })
         .unwrap_or(home)
@@ -116,7 +117,7 @@ impl<'a> Room<'a> {
         let allowed = factor.max(1.0) * in_flight;
         Self {
             context,
-            per_weight: allowed / context.pool.total_weight() as f64,
+            per_weight: allowed / context.candidates.total_weight() as f64,
         }
     }
 

@@ -10,7 +10,7 @@ use super::{Context, choices};
 use crate::Rng;
 
 pub(super) fn draw(context: Context<'_>, choices: u32, rng: &mut Rng) -> usize {
-    choices::cheapest(context.pool, choices.max(2), rng, |candidate| {
+    choices::cheapest(context.candidates, choices.max(2), rng, |candidate| {
         let slot = context.slot(candidate);
         f64::from(slot.state.in_flight()) / context.weight(candidate)
     })

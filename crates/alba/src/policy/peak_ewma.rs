@@ -24,7 +24,7 @@ pub(super) fn draw(
     rng: &mut Rng,
 ) -> usize {
     let now = context.now;
-    choices::cheapest(context.pool, 2, rng, |candidate| {
+    choices::cheapest(context.candidates, 2, rng, |candidate| {
         let slot = context.slot(candidate);
         let state = &*slot.state;
         let latency = state.latency.at(now, decay).unwrap_or_else(|| {

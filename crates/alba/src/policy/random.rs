@@ -4,5 +4,5 @@ use super::Context;
 use crate::Rng;
 
 pub(super) fn draw(context: Context<'_>, rng: &mut Rng) -> usize {
-    context.pool.draw(rng)
+    context.candidates.draw(rng)
 }

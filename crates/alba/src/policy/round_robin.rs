@@ -18,5 +18,5 @@ pub(super) fn draw(context: Context<'_>, rng: &mut Rng) -> usize {
         turn = (rng.u64() >> 1).max(1);
         context.cursor.store(turn + 1, Ordering::Relaxed);
     }
-    context.pool.wheel().turn(turn)
+    context.candidates.wheel().turn(turn)
 }
