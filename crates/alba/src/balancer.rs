@@ -10,6 +10,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, Guard};
 
 use self::deadlines::{MIN_INTERVAL, NEVER};
+use crate::division::Division;
 use crate::endpoint::EndpointState;
 use crate::policy;
 use crate::policy::alba::pool::PoolLearned;
@@ -19,8 +20,8 @@ use crate::policy::alba::{self, Shared};
 use crate::pool::{Pool, Slot};
 use crate::subset::Ranking;
 use crate::{
-    Completion, Endpoint, EndpointId, EndpointView, LoadReport, Observation, Outcome, Pick, Policy,
-    Probe, Settings, SlowStart, Time,
+    Completion, Endpoint, EndpointId, EndpointView, LoadReport, LocalityPolicy, Observation,
+    Outcome, Pick, Policy, Probe, Settings, SlowStart, Time,
 };
 
 /// Picks endpoints. All threads of a process share one; a change of documents or of discovered endpoints
@@ -35,6 +36,8 @@ pub struct Balancer {
     slots: Box<[Slot]>,
     /// Positions in order of id.
     by_id: Box<[u32]>,
+    /// Priority levels or weighted localities, if there are any.
+    division: Option<Division>,
     /// The order in which a subset is chosen, if there is one.
     ranking: Option<Ranking>,
     lineage: Arc<Lineage>,
@@ -138,8 +141,8 @@ impl Balancer {
                 Slot {
                     state,
                     weight: endpoint.weight.max(1),
-                    price_s: match &settings.policy {
-                        Policy::Alba(parameters) => {
+                    price_s: match (&settings.policy, &settings.locality) {
+                        (Policy::Alba(parameters), LocalityPolicy::Prices) => {
                             alba::price_s(parameters, &settings.origin, &endpoint.locality)
                         }
                         _ => 0.0,
@@ -170,18 +173,21 @@ impl Balancer {
         if let Some(slow_start) = settings.eases() {
             lineage.ease(slow_start, now);
         }
+        let division = Division::new(&settings, endpoints);
         let ranking = settings
             .subset
             .as_ref()
             .map(|subset| Ranking::new(subset, &settings.origin, endpoints, &slots));
         let epoch = lineage.epoch.load(Ordering::Acquire);
         let weighed_at = lineage.weighed_at();
-        let pool = Pool::build(&slots, ranking.as_ref(), &settings, epoch, weighed_at);
+        let (divided, ranked) = (division.as_ref(), ranking.as_ref());
+        let pool = Pool::build(&slots, divided, ranked, &settings, epoch, weighed_at);
         Self {
             settings,
             endpoints: endpoints.into(),
             slots,
             by_id,
+            division,
             ranking,
             lineage,
             pool: ArcSwap::from_pointee(pool),
@@ -342,8 +348,8 @@ impl Balancer {
         self.fresh_pool().available() as usize
     }
 
-    /// Whether so few endpoints are available that health and ejection are ignored
-    /// (`min_health_percent`).
+    /// Whether so few endpoints are available, at least in one priority level, that health and ejection are
+    /// ignored there (`min_health_percent`).
     pub fn is_panicking(&self) -> bool {
         self.fresh_pool().is_panicking()
     }
@@ -432,6 +438,7 @@ impl Balancer {
         }
         let pool = Pool::build(
             &self.slots,
+            self.division.as_ref(),
             self.ranking.as_ref(),
             &self.settings,
             epoch,

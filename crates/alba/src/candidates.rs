@@ -15,15 +15,18 @@ pub(crate) struct Candidates {
     /// The candidates' weights.
     wheel: Wheel,
     total_weight: u64,
+    /// Their share of the requests.
+    load: f64,
     /// What consistent hashing looks candidates up in.
     table: Option<Table>,
 }
 
 impl Candidates {
-    /// `positions` in `slots`, which must be in order.
+    /// `positions` in `slots`, which must be in order, that get a share `load` (0 to 1) of the requests.
     pub(crate) fn pack(
         slots: &[Slot],
         positions: Vec<u32>,
+        load: f64,
         settings: &Settings,
         now: Time,
     ) -> Self {
@@ -39,13 +42,15 @@ impl Candidates {
             Some(slow_start) => eased(slots, &positions, slow_start, now),
             None => Wheel::new(weights),
         };
-        let table = Table::build(&settings.policy, slots, &positions);
+        // Where hardly anything goes, a table would cost more than it is worth.
+        let table = (load > 0.0).then(|| Table::build(&settings.policy, slots, &positions));
         Self {
             positions: positions.into(),
             members: members.into(),
             wheel,
             total_weight,
-            table,
+            load,
+            table: table.flatten(),
         }
     }
 
@@ -71,6 +76,11 @@ impl Candidates {
     /// Sum of the candidates' weights.
     pub(crate) fn total_weight(&self) -> u64 {
         self.total_weight
+    }
+
+    /// Their share of the requests, 0 to 1.
+    pub(crate) fn load(&self) -> f64 {
+        self.load
     }
 
     pub(crate) fn table(&self) -> Option<&Table> {

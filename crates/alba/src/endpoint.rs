@@ -14,7 +14,7 @@ use crate::slow_start::Joined;
 pub struct EndpointId(pub u64);
 
 /// Where an endpoint runs; empty strings mean "not said".
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Locality {
     /// For example `eu-west-1`.
     pub region: String,

@@ -34,6 +34,7 @@ mod admission;
 mod balancer;
 mod candidates;
 mod completion;
+mod division;
 mod endpoint;
 mod ewma;
 mod forecast;

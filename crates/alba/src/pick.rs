@@ -19,7 +19,8 @@ pub struct PickRequest<'a> {
     pub avoid_localities: bool,
     /// The consistent-hash key, where the policy wants one.
     pub hash: Option<u64>,
-    /// Where the user is, if that is known better than by where the dispatcher runs.
+    /// Where the user is, if that is known better than by where the dispatcher runs. Only the learned policy's
+    /// prices go by it.
     pub origin: Option<&'a Locality>,
 }
 

@@ -14,14 +14,13 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use crate::candidates::Candidates;
 use crate::pool::Slot;
-use crate::{Endpoint, PickRequest, Policy, Rng, SlowStart, Time};
+use crate::{Endpoint, Locality, PickRequest, Policy, Rng, SlowStart, Time};
 
 pub(crate) use hashing::{Table, place};
 pub(crate) use peak_ewma::DEFAULT_DECAY;
 pub(crate) use peak_ewma::record_failure;
 
 /// What an algorithm sees for one pick. There is a candidate.
-#[derive(Clone, Copy)]
 pub(crate) struct Context<'a> {
     pub(crate) endpoints: &'a [Endpoint],
     pub(crate) slots: &'a [Slot],
@@ -31,6 +30,10 @@ pub(crate) struct Context<'a> {
     /// All that is in flight, counted only if hashing is to bound the load.
     pub(crate) in_flight: &'a AtomicU32,
     pub(crate) request: PickRequest<'a>,
+    /// Localities to avoid, besides the endpoints that the request says were tried.
+    pub(crate) avoided: &'a [&'a Locality],
+    /// Crossings have their prices.
+    pub(crate) is_priced: bool,
     pub(crate) now: Time,
     /// How endpoints are eased in.
     pub(crate) slow_start: Option<&'a SlowStart>,
@@ -43,14 +46,37 @@ impl<'a> Context<'a> {
         f64::from(slot.weight) * slot.fraction(self.slow_start, self.now)
     }
 
+    /// Whether the endpoint at `position` of the list is only for when nothing else is left.
+    #[inline]
+    pub(crate) fn avoids(&self, position: u32) -> bool {
+        // A first attempt, as nearly all are, must not pay for further ones.
+        !self.request.tried.is_empty() && self.was_tried(position)
+    }
+
+    #[cold]
+    fn was_tried(&self, position: u32) -> bool {
+        let position = position as usize;
+        self.request.tried.contains(&self.slots[position].state.id)
+            || self.avoided.contains(&&self.endpoints[position].locality)
+    }
+
     /// The slot of a candidate.
     fn slot(&self, candidate: usize) -> &'a Slot {
         &self.slots[self.candidates.position(candidate) as usize]
     }
 }
 
+/// A number from 0 to just below 1 that says which part of a divided list a request goes to: by its hash, where
+/// the policy hashes (as Envoy), since the same key must find the same endpoint.
+pub(crate) fn chance(policy: &Policy, hash: Option<u64>, rng: &mut Rng) -> f64 {
+    match (policy, hash) {
+        (Policy::RingHash { .. } | Policy::Maglev { .. }, Some(hash)) => hashing::chance(hash),
+        _ => rng.unit(),
+    }
+}
+
 /// One draw: one of the context's candidates.
-pub(crate) fn draw(policy: &Policy, context: Context<'_>, rng: &mut Rng) -> usize {
+pub(crate) fn draw(policy: &Policy, context: &Context<'_>, rng: &mut Rng) -> usize {
     match *policy {
         Policy::RoundRobin => round_robin::draw(context, rng),
         Policy::Random => random::draw(context, rng),

@@ -132,7 +132,8 @@ pub struct SlowStart {
 /// fails is replaced by the next.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Subset {
-    /// Endpoints in use, at least 1 (0 is taken as 1); a list that is not longer is used whole.
+    /// Endpoints in use, at least 1 (0 is taken as 1); a list that is not longer is used whole. Of each priority
+    /// level or weighted locality ([`LocalityPolicy`]) so many are.
     pub size: u32,
     /// The dispatcher's identity: others should choose other parts.
     pub key: u64,
@@ -183,9 +184,9 @@ impl Default for Alba {
 /// What a crossing costs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Price {
-    /// Where the user or the dispatcher is; empty fields match anything.
+    /// Where the user or the dispatcher is; fields that are empty or `*` match anything.
     pub from: Locality,
-    /// Where the endpoint is; empty fields match anything.
+    /// Where the endpoint is; fields that are empty or `*` match anything.
     pub to: Locality,
     /// Added to the endpoint's score.
     pub price: Duration,

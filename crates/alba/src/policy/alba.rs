@@ -27,6 +27,7 @@ use self::pool::{Means, PoolLearned};
 use self::probing::Probing;
 use self::ring::Ring;
 use super::Context;
+use crate::division::covers;
 use crate::endpoint::EndpointState;
 use crate::stamped::{duration, ticks_in};
 use crate::{Alba, Completion, LoadReport, Locality, Outcome, Rng, Time};
@@ -80,7 +81,7 @@ struct Search {
 
 /// The position of the best candidate, and how many requests are in flight there; `None` if every candidate was tried before.
 pub(crate) fn draw(
-    context: Context<'_>,
+    context: &Context<'_>,
     alba: &Alba,
     shared: Shared<'_>,
     rng: &mut Rng,
@@ -123,7 +124,7 @@ pub(crate) fn draw(
 impl Search {
     fn consider(
         &mut self,
-        context: Context<'_>,
+        context: &Context<'_>,
         alba: &Alba,
         probing: &Probing,
         means: &Means<'_>,
@@ -133,10 +134,10 @@ impl Search {
         if self.considered[..self.count].contains(&position) {
             return;
         }
-        let state = &*context.slots[position as usize].state;
-        if context.request.tried.contains(&state.id) {
+        if context.avoids(position) {
             return;
         }
+        let state = &*context.slots[position as usize].state;
         self.considered[self.count] = position;
         self.count += 1;
         let report = state.learned.report(context.now);
@@ -176,7 +177,7 @@ fn keep_better(best: &mut Option<Candidate>, candidate: Candidate, hardly: f64) 
 
 /// Expected cost of one more request there, in seconds, given its expected time and the toll.
 fn score(
-    context: Context<'_>,
+    context: &Context<'_>,
     alba: &Alba,
     means: &Means<'_>,
     position: u32,
@@ -210,8 +211,10 @@ fn score(
     }
     if !without.locality {
         time += match context.request.origin {
-            None => slot.price_s,
-            Some(origin) => price_s(alba, origin, &context.endpoints[position as usize].locality),
+            Some(origin) if context.is_priced => {
+                price_s(alba, origin, &context.endpoints[position as usize].locality)
+            }
+            _ => slot.price_s,
         };
     }
     time
@@ -234,14 +237,6 @@ pub(crate) fn price_s(alba: &Alba, from: &Locality, to: &Locality) -> f64 {
         None => Duration::ZERO,
     };
     price.as_secs_f64()
-}
-
-/// Whether `pattern`, whose empty fields match anything, matches `place`.
-fn covers(pattern: &Locality, place: &Locality) -> bool {
-    let matches = |pattern: &str, text: &str| pattern.is_empty() || pattern == text;
-    matches(&pattern.region, &place.region)
-        && matches(&pattern.zone, &place.zone)
-        && matches(&pattern.sub_zone, &place.sub_zone)
 }
 
 /// Learns from how an attempt ended. `position` is where the endpoint stands in the balancer that owns

@@ -66,16 +66,11 @@ impl Table {
 }
 
 /// The endpoint of the request's hash, or a random one without a hash.
-pub(super) fn draw(context: Context<'_>, bound: LoadBound, rng: &mut Rng) -> usize {
+pub(super) fn draw(context: &Context<'_>, bound: LoadBound, rng: &mut Rng) -> usize {
     let (Some(hash), Some(table)) = (context.request.hash, context.candidates.table()) else {
         return random::draw(context, rng);
     };
-    let tried = |candidate: usize| {
-        context
-            .request
-            .tried
-            .contains(&context.slot(candidate).state.id)
-    };
+    let tried = |candidate: usize| context.avoids(context.candidates.position(candidate));
     let mut home = table.home(hash);
     if tried(home) {
         home = (1..MAX_STEPS)
@@ -104,15 +99,17 @@ pub(super) fn draw(context: Context<'_>, bound: LoadBound, rng: &mut Rng) -> usi
         .unwrap_or(home)
 }
 
-/// How much each endpoint may hold: `⌈factor × (all in flight + 1) × its share of the weight⌉`.
+/// How much each endpoint may hold: `⌈factor × (all in flight + 1) × its share of the weight⌉`, where the list is
+/// divided of what is in flight as much as its part has of the requests.
 struct Room<'a> {
-    context: Context<'a>,
+    context: &'a Context<'a>,
     per_weight: f64,
 }
 
 impl<'a> Room<'a> {
-    fn new(context: Context<'a>, factor: f64) -> Self {
+    fn new(context: &'a Context<'a>, factor: f64) -> Self {
         let in_flight = f64::from(context.in_flight.load(Ordering::Relaxed)) + 1.0;
+        let in_flight = in_flight * context.candidates.load();
         // `max` also takes the other side of a NaN.
         let allowed = factor.max(1.0) * in_flight;
         Self {
@@ -132,6 +129,12 @@ impl<'a> Room<'a> {
 /// The place of an endpoint's `replica`.
 pub(crate) fn place(id: EndpointId, replica: u64) -> u64 {
     XxHash3_64::oneshot_with_seed(replica, &id.0.to_le_bytes())
+}
+
+/// A number from 0 to just below 1 that follows from the hash and is independent of the place that it finds.
+pub(super) fn chance(hash: u64) -> f64 {
+    const UNIT: f64 = 1.0 / (1_u64 << 53) as f64;
+    (rehash(hash, u64::MAX) >> 11) as f64 * UNIT
 }
 
 /// Another hash for the same request.

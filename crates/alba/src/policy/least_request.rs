@@ -9,7 +9,7 @@
 use super::{Context, choices};
 use crate::Rng;
 
-pub(super) fn draw(context: Context<'_>, choices: u32, rng: &mut Rng) -> usize {
+pub(super) fn draw(context: &Context<'_>, choices: u32, rng: &mut Rng) -> usize {
     choices::cheapest(context.candidates, choices.max(2), rng, |candidate| {
         let slot = context.slot(candidate);
         f64::from(slot.state.in_flight()) / context.weight(candidate)

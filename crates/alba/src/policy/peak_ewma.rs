@@ -18,7 +18,7 @@ pub(crate) const DEFAULT_DECAY: Duration = Duration::from_secs(10);
 const FAILURE_PENALTY_S: f64 = 5.0;
 
 pub(super) fn draw(
-    context: Context<'_>,
+    context: &Context<'_>,
     decay: Duration,
     default_latency: Duration,
     rng: &mut Rng,

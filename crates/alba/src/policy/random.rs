@@ -3,6 +3,6 @@
 use super::Context;
 use crate::Rng;
 
-pub(super) fn draw(context: Context<'_>, rng: &mut Rng) -> usize {
+pub(super) fn draw(context: &Context<'_>, rng: &mut Rng) -> usize {
     context.candidates.draw(rng)
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use super::Context;
 use crate::Rng;
 
-pub(super) fn draw(context: Context<'_>, rng: &mut Rng) -> usize {
+pub(super) fn draw(context: &Context<'_>, rng: &mut Rng) -> usize {
     let mut turn = context.cursor.fetch_add(1, Ordering::Relaxed);
     if turn == 0 {
         // Dispatchers that start together must not all start with the same endpoint (as in Envoy, which

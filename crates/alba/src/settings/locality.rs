@@ -11,8 +11,10 @@ use crate::Locality;
 /// Levels are Envoy's ("Priority levels" in its architecture overview): the health of a level is 1.4 times
 /// the share of its endpoints that are healthy and not ejected, at most 100 %. The first level gets that share
 /// of all requests, the next as much of the rest, and so on; if the levels together have less than 100 %,
-/// shares are scaled up to that. Panic is told of each level, but there is none while the levels together
-/// have 100 %.
+/// shares are scaled up to that. `min_health_percent` is asked of each level, but there is no panic while the
+/// levels together have 100 %; where all panic, each has requests by the number of its endpoints. A list that
+/// comes out as a single level is balanced as if there were none. Consistent hashing finds a key's level, or
+/// locality, by the key.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum LocalityPolicy {

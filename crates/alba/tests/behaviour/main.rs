@@ -4,6 +4,7 @@ mod easing;
 mod ejection;
 mod hashing;
 mod learned;
+mod locality;
 mod rates;
 mod reload;
 mod selection;

@@ -57,9 +57,13 @@ impl World {
     }
 
     pub(crate) fn with(settings: Settings, weights: &[u32], seed: u64) -> Self {
+        Self::of(settings, &endpoints(weights), seed)
+    }
+
+    pub(crate) fn of(settings: Settings, endpoints: &[Endpoint], seed: u64) -> Self {
         let now = Time::from_nanos(1_000_000_000);
         Self {
-            balancer: Balancer::new(settings, &endpoints(weights), now),
+            balancer: Balancer::new(settings, endpoints, now),
             rng: Rng::seeded(seed),
             now,
         }
