@@ -1,25 +1,24 @@
 //! Listeners of `Gateway`s.
 
+mod hosts;
+mod tls;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::Arc;
+
+use hosts::Hosts;
+use tls::tls_server;
 
 use super::clusters::Clusters;
-use super::routes::{self, Scope, gateway_name};
-use super::{Input, NOT_FOUND, credentials};
+use super::routes::{Scope, gateway_name};
+use super::{Input, NOT_FOUND};
 use crate::decode::Finding;
-use crate::documents::gateway::{
-    ClientCertificate, Gateway, Server, ServerHost, ServerMode, ServerTls,
-};
+use crate::documents::gateway::{Gateway, Server, ServerHost, ServerMode};
 use crate::documents::virtual_service::{MESH, VirtualService};
 use crate::documents::workload::selects;
 use crate::documents::{Metadata, Object};
-use crate::hosts::{HostTable, fully_qualified, intersection};
-use crate::model::{
-    Action, CertificateSource, ClientAuth, HeaderEdits, Listener, ListenerKind, RetryOn,
-    RetryPolicy, Route, TlsAction, TlsServer, TlsTermination, VirtualHost,
-};
-use crate::route::{Redirect, RequestMatch, StringMatch};
+use crate::hosts::{fully_qualified, intersection};
+use crate::model::{Listener, ListenerKind, TlsTermination};
 
 /// Servers that share a port and address.
 type Shared<'d> = Vec<(&'d Object<Gateway>, &'d Server)>;
@@ -211,191 +210,5 @@ fn listener<'d>(
         hosts: all.table(),
         server_hosts,
         tcp: Vec::new(),
-    })
-}
-
-/// Host patterns with the routes they collect.
-#[derive(Default)]
-struct Hosts {
-    patterns: BTreeMap<String, HostRoutes>,
-}
-
-#[derive(Default, Clone)]
-struct HostRoutes {
-    /// Comes before everything else.
-    redirect: Option<Arc<Route>>,
-    /// One per VirtualService, with its name.
-    parts: Vec<(String, Vec<Arc<Route>>)>,
-}
-
-impl Hosts {
-    /// All hosts of a server with `httpsRedirect` send plain-text requests to `https`.
-    fn redirect(&mut self, server: &Server, gateway: &Object<Gateway>, input: Input<'_>) {
-        let context = gateway.context(input.files, input.report);
-        let redirect = Redirect {
-            status: 301,
-            scheme: Some("https".to_owned()),
-            ..Redirect::default()
-        };
-        let plain_text = RequestMatch {
-            scheme: Some(StringMatch::Exact("http".into())),
-            ..RequestMatch::default()
-        };
-        let route = Arc::new(Route {
-            name: format!(
-                "{}/{}#httpsRedirect",
-                gateway.meta.namespace, gateway.meta.name
-            ),
-            matches: vec![plain_text],
-            action: Action::Redirect(redirect),
-            headers: HeaderEdits::default(),
-            timeout: None,
-            retries: no_retries(),
-            rewrite: None,
-            fault: None,
-            mirrors: Vec::new(),
-            cors: None,
-            source: context.source(server.place),
-        });
-        for host in &server.hosts {
-            self.patterns.entry(host.host.clone()).or_default().redirect = Some(Arc::clone(&route));
-        }
-    }
-
-    fn add<'d>(
-        &mut self,
-        service: &'d Object<VirtualService>,
-        gateway: &Object<Gateway>,
-        server: &Server,
-        scope: Scope<'_>,
-        clusters: &mut Clusters<'d>,
-    ) {
-        let routes = routes::build(service, scope, clusters);
-        if routes.is_empty() {
-            return;
-        }
-        let name = format!("{}/{}", service.meta.namespace, service.meta.name);
-        let hosts = service.spec.hosts.iter();
-        for host in hosts.flat_map(|host| names(host, service, clusters.input)) {
-            for server_host in &server.hosts {
-                let Some(pattern) = shared_host(server_host, &host, gateway, service) else {
-                    continue;
-                };
-                let of_server = self
-                    .patterns
-                    .get(&server_host.host)
-                    .and_then(|routes| routes.redirect.clone());
-                let entry = self.patterns.entry(pattern.to_owned()).or_default();
-                entry.redirect = entry.redirect.take().or(of_server);
-                if !entry.parts.iter().any(|(taken, _)| *taken == name) {
-                    entry.parts.push((name.clone(), routes.clone()));
-                }
-            }
-        }
-    }
-
-    /// Takes in another server's hosts.
-    fn extend(&mut self, other: &Self) {
-        for (pattern, routes) in &other.patterns {
-            let mine = self.patterns.entry(pattern.clone()).or_default();
-            mine.redirect = mine.redirect.take().or_else(|| routes.redirect.clone());
-            for (name, part) in &routes.parts {
-                if !mine.parts.iter().any(|(taken, _)| taken == name) {
-                    mine.parts.push((name.clone(), part.clone()));
-                }
-            }
-        }
-    }
-
-    fn table(self) -> HostTable {
-        let mut table = HostTable::default();
-        for (pattern, HostRoutes { redirect, parts }) in self.patterns {
-            let (names, parts): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
-            let name = if names.is_empty() {
-                pattern.clone()
-            } else {
-                names.join(",")
-            };
-            let routes = redirect.into_iter().chain(routes::merge(parts)).collect();
-            let id = table.push(VirtualHost { name, routes });
-            table.name(&pattern, None, id);
-        }
-        table
-    }
-}
-
-fn no_retries() -> RetryPolicy {
-    let backoff = std::time::Duration::ZERO;
-    RetryPolicy {
-        attempts: 0,
-        per_try_timeout: None,
-        on: RetryOn::default(),
-        statuses: Vec::new(),
-        backoff,
-        prefer_other_localities: false,
-        prefer_other_endpoints: true,
-    }
-}
-
-/// A server's TLS settings; `None` (and a finding) if it can't be served because its certificate is missing.
-fn tls_server(
-    tls: &ServerTls,
-    server: &Server,
-    gateway: &Object<Gateway>,
-    input: Input<'_>,
-) -> Option<TlsServer> {
-    let meta = &gateway.meta;
-    let document = meta.context(input.files, input.report).file;
-    let (mut certificates, mut ca) = (Vec::new(), None);
-    for name in &tls.credentials {
-        let Some(secret) = credentials::secret(name, meta, input) else {
-            continue;
-        };
-        certificates.extend(credentials::certificate(name, secret, meta, input));
-        ca = ca.or_else(|| credentials::ca(name, secret, meta, input));
-    }
-    if let (Some(chain), Some(key)) = (&tls.certificate, &tls.key) {
-        let (chain, key) = (
-            credentials::file(chain, document),
-            credentials::file(key, document),
-        );
-        certificates.push(CertificateSource { chain, key });
-    }
-    let ca = tls
-        .ca
-        .as_deref()
-        .map(|name| credentials::file(name, document))
-        .or(ca);
-    let left_out = |what: &str| {
-        let message = format!(
-            "has no {what}: the server on port {} is left out",
-            server.port
-        );
-        meta.context(input.files, input.report)
-            .warning(server.place, message);
-    };
-    if certificates.is_empty() {
-        left_out("certificate");
-        return None;
-    }
-    let client_auth = match (tls.client, ca) {
-        (ClientCertificate::No, _) => ClientAuth::None,
-        (ClientCertificate::Optional, Some(ca)) => ClientAuth::Optional(ca),
-        (ClientCertificate::Required, Some(ca)) => ClientAuth::Required(ca),
-        (ClientCertificate::Optional | ClientCertificate::Required, None) => {
-            left_out("CA bundle for its clients' certificates");
-            return None;
-        }
-    };
-    let mut hosts: Vec<_> = server.hosts.iter().map(|host| host.host.clone()).collect();
-    hosts.dedup();
-    Some(TlsServer {
-        hosts,
-        certificates,
-        client_auth,
-        min_version: tls.min_version,
-        max_version: tls.max_version,
-        alpn: vec!["h2".to_owned(), "http/1.1".to_owned()],
-        action: TlsAction::Http,
     })
 }
