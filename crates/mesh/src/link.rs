@@ -5,6 +5,7 @@
 
 mod balancing;
 mod clusters;
+mod connections;
 mod credentials;
 mod delegates;
 mod endpoints;

@@ -43,7 +43,42 @@ pub(crate) enum ServerMode {
         /// Requests in plain text are sent to `https`.
         https_redirect: bool,
     },
+    /// Decrypted; its requests are routed.
     Https(Box<ServerTls>),
+    /// Decrypted; its bytes go where `tcp` rules say.
+    TcpOverTls(Box<ServerTls>),
+    /// Its bytes go, as they are, where `tls` rules say.
+    Passthrough,
+    /// Plain TCP, which goes where `tcp` rules say.
+    Tcp,
+}
+
+/// What has to be the same for servers to share a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Http,
+    Tls,
+    Tcp,
+}
+
+impl ServerMode {
+    pub(crate) fn transport(&self) -> Transport {
+        match self {
+            Self::Http { .. } => Transport::Http,
+            Self::Https(_) | Self::TcpOverTls(_) | Self::Passthrough => Transport::Tls,
+            Self::Tcp => Transport::Tcp,
+        }
+    }
+}
+
+impl std::fmt::Display for Transport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Http => "HTTP",
+            Self::Tls => "TLS",
+            Self::Tcp => "TCP",
+        })
+    }
 }
 
 /// TLS termination, with names still to be resolved.
@@ -132,25 +167,25 @@ fn server<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<(String, Optio
                 https_redirect: false,
             }),
         },
-        "HTTPS" => match tls {
-            Some(tls) => https(tls, &fields),
+        "HTTPS" | "TLS" => match tls {
+            Some(tls) if protocol.eq_ignore_ascii_case("HTTPS") => {
+                over_tls(tls, ServerMode::Https, &fields)
+            }
+            Some(tls) => over_tls(tls, ServerMode::TcpOverTls, &fields),
             None if has_tls => None,
             None => {
-                fields.error_at("tls", "is required with protocol HTTPS");
+                fields.error_at("tls", format!("is required with protocol {protocol}"));
                 None
             }
         },
-        "TLS" => {
-            if !has_tls {
-                fields.error_at("tls", "is required with protocol TLS");
-            }
-            not_served(&fields, number, &protocol)
-        }
         known if PROTOCOLS.contains(&known) => {
             if has_tls {
                 fields.error_at("tls", format!("can't be set with protocol {protocol}"));
             }
-            not_served(&fields, number, &protocol)
+            match known {
+                "HBONE" => not_served(&fields, number, &protocol),
+                _ => Some(ServerMode::Tcp),
+            }
         }
         _ => {
             fields.error_at(
@@ -352,22 +387,34 @@ fn server_tls<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<ServerTlsS
     {
         fields.error_at("minProtocolVersion", "must not be above maxProtocolVersion");
     }
+    for name in ["minProtocolVersion", "maxProtocolVersion"] {
+        let written = fields.node(name).and_then(Node::text);
+        if let Some(version @ ("TLSV1_0" | "TLSV1_1")) = written {
+            let message = format!("{version} is not served (RFC 8996): TLS 1.2 is the oldest");
+            fields.report_at(name, Finding::warning(message));
+        }
+    }
     fields.not_served(TLS_NOT_SERVED);
     fields.finish();
     Some(settings)
 }
 
-/// What a server with protocol HTTPS terminates.
-fn https(tls: ServerTlsSettings, server: &Fields<'_>) -> Option<ServerMode> {
+/// What a server with protocol HTTPS or TLS does: pass on, or what `terminated` says.
+fn over_tls(
+    tls: ServerTlsSettings,
+    terminated: fn(Box<ServerTls>) -> ServerMode,
+    server: &Fields<'_>,
+) -> Option<ServerMode> {
     let client = match tls.mode.unwrap_or(Mode::Passthrough) {
+        Mode::Passthrough => return Some(ServerMode::Passthrough),
         Mode::Simple => ClientCertificate::No,
         Mode::OptionalMutual => ClientCertificate::Optional,
         Mode::Mutual => ClientCertificate::Required,
-        Mode::Passthrough | Mode::AutoPassthrough | Mode::IstioMutual => {
+        Mode::AutoPassthrough | Mode::IstioMutual => {
             let mode = MODES
                 .iter()
                 .find(|(_, mode)| Some(*mode) == tls.mode)
-                .map_or("PASSTHROUGH", |(name, _)| name);
+                .map_or("this", |(name, _)| name);
             server.report_at(
                 "tls",
                 Finding::warning(format!(
@@ -398,7 +445,7 @@ fn https(tls: ServerTlsSettings, server: &Fields<'_>) -> Option<ServerMode> {
             );
         }
     }
-    Some(ServerMode::Https(Box::new(ServerTls {
+    Some(terminated(Box::new(ServerTls {
         client,
         certificate: tls.certificate,
         key: tls.key,

@@ -1,6 +1,7 @@
-//! Istio `VirtualService`, its HTTP part.
+//! Istio `VirtualService`.
 
 mod condition;
+mod connection;
 mod cors;
 mod fault;
 mod forwarding;
@@ -10,11 +11,12 @@ mod response;
 mod rule;
 
 pub(crate) use condition::MatchEntry;
+pub(crate) use connection::{ConnectionMatch, ConnectionRule};
 pub(crate) use forwarding::{Destination, Target, default_retries};
 pub(crate) use rule::{DelegateTo, Rule, RuleAction};
 
 use super::names::{check_pattern, export_to, host};
-use crate::decode::{Context, Fields, Finding, Located, NotServed, located, non_empty};
+use crate::decode::{Context, Fields, Finding, Located, located, non_empty};
 
 /// Rules for hosts.
 #[derive(Debug)]
@@ -24,15 +26,14 @@ pub(crate) struct VirtualService {
     /// `mesh`, `name`, or `namespace/name`. Never empty.
     pub(crate) gateways: Vec<Located<String>>,
     pub(crate) http: Vec<Rule>,
+    /// For connections that are passed through by the name that they ask for.
+    pub(crate) tls: Vec<ConnectionRule>,
+    /// For other connections.
+    pub(crate) tcp: Vec<ConnectionRule>,
 }
 
 /// The name that stands for all clients inside the mesh.
 pub(crate) const MESH: &str = "mesh";
-
-const NOT_SERVED: &[NotServed] = &[
-    ("tls", "TLS connections are not passed through"),
-    ("tcp", "TCP connections are not forwarded"),
-];
 
 /// `kind: VirtualService`.
 pub(crate) fn decode(object: &mut Fields<'_>) -> Option<VirtualService> {
@@ -41,8 +42,10 @@ pub(crate) fn decode(object: &mut Fields<'_>) -> Option<VirtualService> {
         let hosts = fields.list("hosts", located(host));
         let written_gateways = fields.list("gateways", located(non_empty));
         let http = fields.list("http", rule::decode);
+        let tls = fields.list("tls", connection::tls);
+        let tcp = fields.list("tcp", connection::tcp);
+        connection::check_sni_hosts(&tls, &hosts, context);
         export_to(&mut fields);
-        fields.not_served(NOT_SERVED);
 
         let is_delegate = hosts.is_empty();
         if is_delegate {
@@ -65,11 +68,20 @@ pub(crate) fn decode(object: &mut Fields<'_>) -> Option<VirtualService> {
         for host in &hosts {
             check_host(host, in_mesh && !is_delegate, context);
         }
+        for (name, rules) in [("tls", &tls), ("tcp", &tcp)] {
+            if in_mesh && !rules.is_empty() && !is_delegate {
+                let message = "are for gateways only: connections within the mesh would have to \
+                               be captured, which is not done";
+                fields.report_at(name, Finding::warning(message));
+            }
+        }
         fields.finish();
         Some(VirtualService {
             hosts,
             gateways,
             http,
+            tls,
+            tcp,
         })
     })
 }

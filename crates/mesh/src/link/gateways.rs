@@ -10,15 +10,16 @@ use hosts::Hosts;
 use tls::tls_server;
 
 use super::clusters::Clusters;
+use super::connections;
 use super::routes::{Scope, gateway_name};
 use super::{Input, NOT_FOUND};
 use crate::decode::Finding;
-use crate::documents::gateway::{Gateway, Server, ServerHost, ServerMode};
+use crate::documents::gateway::{Gateway, Server, ServerHost, ServerMode, Transport};
 use crate::documents::virtual_service::{MESH, VirtualService};
 use crate::documents::workload::selects;
 use crate::documents::{Metadata, Object};
-use crate::hosts::{fully_qualified, intersection};
-use crate::model::{Listener, ListenerKind, TlsTermination};
+use crate::hosts::{HostTable, fully_qualified, intersection};
+use crate::model::{Listener, ListenerKind, TcpRoute, TlsAction, TlsServer, TlsTermination};
 
 /// Servers that share a port and address.
 type Shared<'d> = Vec<(&'d Object<Gateway>, &'d Server)>;
@@ -94,7 +95,7 @@ fn report_foreign_hosts(
     let served = gateways
         .iter()
         .any(|gateway| !gateway.spec.servers.is_empty());
-    if in_mesh || !served || service.spec.http.is_empty() {
+    if in_mesh || !served {
         return;
     }
     for host in &service.spec.hosts {
@@ -120,7 +121,7 @@ fn report_foreign_hosts(
 
 /// A VirtualService's host as clients may write it. Istio completes a short name here too; we let the short one
 /// stand beside it, so that `hosts: [localhost]` is reached as `localhost`.
-fn names(host: &str, service: &Object<VirtualService>, input: Input<'_>) -> Vec<String> {
+pub(super) fn names(host: &str, service: &Object<VirtualService>, input: Input<'_>) -> Vec<String> {
     let full = fully_qualified(host, &service.meta.namespace, &input.options.cluster_domain);
     if full == host {
         vec![full]
@@ -130,7 +131,7 @@ fn names(host: &str, service: &Object<VirtualService>, input: Input<'_>) -> Vec<
 }
 
 /// The names that a VirtualService's host has on a server, if any.
-fn shared_host<'h>(
+pub(super) fn shared_host<'h>(
     server: &'h ServerHost,
     host: &'h str,
     gateway: &Object<Gateway>,
@@ -151,64 +152,133 @@ fn listener<'d>(
     attached: &BTreeMap<String, Vec<&'d Object<VirtualService>>>,
     clusters: &mut Clusters<'d>,
 ) -> Option<Listener> {
-    let input = clusters.input;
-    let is_tls = matches!(shared.first()?.1.mode, ServerMode::Https(_));
-    let (mut all, mut tls, mut server_hosts, mut names) =
-        (Hosts::default(), Vec::new(), Vec::new(), Vec::new());
+    let transport = shared.first()?.1.mode.transport();
+    let mut parts = Parts::default();
     for (gateway, server) in shared {
         let full_name = format!("{}/{}", gateway.meta.namespace, gateway.meta.name);
-        if matches!(server.mode, ServerMode::Https(_)) != is_tls {
-            let message = format!(
-                "port {port} is already used by {}: plain text and TLS can't share it",
-                names.join(",")
-            );
-            let context = gateway.context(input.files, input.report);
-            context.report(
-                server.place,
-                Finding::warning(message).help("the server is left out; give it another port"),
-            );
+        let own = server.mode.transport();
+        if own != transport || own == Transport::Tcp && !parts.tcp.is_empty() {
+            let taken = parts.names.join(",");
+            report_conflict(gateway, server, &taken, transport, clusters.input);
             continue;
         }
-        let mut own = Hosts::default();
-        match &server.mode {
-            ServerMode::Http {
-                https_redirect: true,
-            } => own.redirect(server, gateway, input),
-            ServerMode::Http {
-                https_redirect: false,
-            } => {}
-            ServerMode::Https(settings) => match tls_server(settings, server, gateway, input) {
-                Some(settings) => tls.push(settings),
-                None => continue,
-            },
-        }
+        let services = attached.get(&full_name).map_or(&[][..], Vec::as_slice);
         let scope = Scope {
             gateway: &full_name,
             port,
-            is_tls,
+            is_tls: transport == Transport::Tls,
         };
-        for service in attached.get(&full_name).into_iter().flatten() {
-            own.add(service, gateway, server, scope, clusters);
-        }
-        all.extend(&own);
-        if is_tls {
-            server_hosts.push(own.table());
-        }
-        if !names.contains(&full_name) {
-            names.push(full_name);
+        if parts.add(gateway, server, services, scope, clusters)
+            && !parts.names.contains(&full_name)
+        {
+            parts.names.push(full_name);
         }
     }
-    if names.is_empty() {
+    if parts.names.is_empty() {
         return None;
     }
     Some(Listener {
-        name: format!("gateway {}:{port}", names.join(",")),
+        name: format!("gateway {}:{port}", parts.names.join(",")),
         kind: ListenerKind::Gateway,
         address,
         port,
-        tls: is_tls.then_some(TlsTermination { servers: tls }),
-        hosts: all.table(),
-        server_hosts,
-        tcp: Vec::new(),
+        tls: (transport == Transport::Tls).then_some(TlsTermination { servers: parts.tls }),
+        hosts: parts.hosts.table(),
+        server_hosts: parts.server_hosts,
+        tcp: parts.tcp,
     })
+}
+
+fn report_conflict(
+    gateway: &Object<Gateway>,
+    server: &Server,
+    taken: &str,
+    transport: Transport,
+    input: Input<'_>,
+) {
+    let (port, own) = (server.port, server.mode.transport());
+    let why = if own == transport {
+        "plain TCP has no names to tell its servers apart".to_owned()
+    } else {
+        format!("{transport} and {own} can't share it")
+    };
+    let message = format!("port {port} is already used by {taken}: {why}");
+    let context = gateway.context(input.files, input.report);
+    let help = "the server is left out; give it another port";
+    context.report(server.place, Finding::warning(message).help(help));
+}
+
+/// What a listener is put together from.
+#[derive(Default)]
+struct Parts {
+    names: Vec<String>,
+    hosts: Hosts,
+    tls: Vec<TlsServer>,
+    /// As many as `tls`.
+    server_hosts: Vec<HostTable>,
+    tcp: Vec<TcpRoute>,
+}
+
+impl Parts {
+    /// Takes in a server; false if it can't be served.
+    fn add<'d>(
+        &mut self,
+        gateway: &Object<Gateway>,
+        server: &Server,
+        services: &[&'d Object<VirtualService>],
+        scope: Scope<'_>,
+        clusters: &mut Clusters<'d>,
+    ) -> bool {
+        let input = clusters.input;
+        let tls = match &server.mode {
+            ServerMode::Http { .. } => None,
+            ServerMode::Https(settings) => {
+                match tls_server(settings, server, gateway, TlsAction::Http, input) {
+                    Some(tls) => Some(tls),
+                    None => return false,
+                }
+            }
+            ServerMode::TcpOverTls(settings) => {
+                let route = connections::tcp(services, gateway, server, scope, clusters);
+                let tls = route.and_then(|route| {
+                    tls_server(settings, server, gateway, TlsAction::Tcp(route), input)
+                });
+                self.server_hosts
+                    .extend(tls.iter().map(|_| HostTable::default()));
+                let is_served = tls.is_some();
+                self.tls.extend(tls);
+                return is_served;
+            }
+            ServerMode::Passthrough => {
+                let tls = connections::passthrough(services, gateway, server, scope, clusters);
+                self.server_hosts
+                    .extend(tls.iter().map(|_| HostTable::default()));
+                let is_served = !tls.is_empty();
+                self.tls.extend(tls);
+                return is_served;
+            }
+            ServerMode::Tcp => {
+                let route = connections::tcp(services, gateway, server, scope, clusters);
+                let is_served = route.is_some();
+                self.tcp.extend(route);
+                return is_served;
+            }
+        };
+        let mut own = Hosts::default();
+        if let ServerMode::Http {
+            https_redirect: true,
+        } = server.mode
+        {
+            own.redirect(server, gateway, input);
+        }
+        for service in services {
+            own.add(service, gateway, server, scope, clusters);
+        }
+        self.hosts.extend(&own);
+        if let Some(tls) = tls {
+            self.tls.push(tls);
+            self.server_hosts.push(own.table());
+        }
+        true
+    }
 }

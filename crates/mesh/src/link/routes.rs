@@ -200,7 +200,7 @@ fn mirrors(rule: &Effective<'_>, scope: Scope<'_>, clusters: &mut Clusters<'_>) 
 }
 
 /// Destinations that can be chosen: among several, those with weight 0 can't.
-fn weighted(
+pub(super) fn weighted(
     destinations: &[Destination],
     has_authority: bool,
     namespace: &str,

@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use mesh::{Action, Cluster, Decision, Loaded, Mesh, Options, SourceFile, load};
+use mesh::{Action, Cluster, Decision, Loaded, Mesh, Options, SourceFile, TlsAction, load};
 
 use crate::request::Request;
 
@@ -46,7 +46,7 @@ pub(crate) fn describe(loaded: &Loaded, requests: &str) -> String {
     out += "\n";
     for listener in &mesh.listeners {
         let tls = listener.tls.iter().flat_map(|tls| &tls.servers);
-        let tls: Vec<_> = tls.map(|server| format!("\n  {server:?}")).collect();
+        let tls: Vec<_> = tls.map(|server| describe_server(mesh, server)).collect();
         writeln!(
             out,
             "listener {} {:?}{}",
@@ -55,6 +55,9 @@ pub(crate) fn describe(loaded: &Loaded, requests: &str) -> String {
             tls.concat()
         )
         .expect("a string");
+        for route in &listener.tcp {
+            writeln!(out, "  {}", describe_connections(mesh, route)).expect("a string");
+        }
     }
     out += "\n";
     for line in requests
@@ -77,6 +80,25 @@ pub(crate) fn describe(loaded: &Loaded, requests: &str) -> String {
         out += &describe_cluster(cluster);
     }
     out
+}
+
+fn describe_server(mesh: &Mesh, server: &mesh::TlsServer) -> String {
+    let (how, route) = match &server.action {
+        TlsAction::Http => return format!("\n  {server:?}"),
+        TlsAction::Tcp(route) => (format!("{:?}", server.client_auth), route),
+        TlsAction::Passthrough(route) => ("passed through".to_owned(), route),
+    };
+    let to = describe_connections(mesh, route);
+    format!("\n  TLS {:?} {how}: {to}", server.hosts)
+}
+
+fn describe_connections(mesh: &Mesh, route: &mesh::TcpRoute) -> String {
+    let to = route.destinations.iter();
+    let to = to.map(|destination| match &destination.cluster {
+        Ok(id) => format!("{} {}", destination.weight, mesh.cluster(*id).name),
+        Err(missing) => format!("{} nobody ({})", destination.weight, missing.reason),
+    });
+    format!("{}: {}", route.name, to.collect::<Vec<_>>().join(", "))
 }
 
 fn decide(mesh: &Mesh, request: &Request, tell: bool) -> String {

@@ -157,7 +157,7 @@ fn check_conflicts(fields: &Fields<'_>) {
 }
 
 /// A sum of 0 says nothing where a weight could not be read: the mistake is reported already.
-fn check_weights(destinations: &[Destination], are_read: bool, fields: &Fields<'_>) {
+pub(super) fn check_weights(destinations: &[Destination], are_read: bool, fields: &Fields<'_>) {
     let total: u64 = destinations
         .iter()
         .map(|destination| u64::from(destination.weight))

@@ -10,6 +10,7 @@ pub(super) fn tls_server(
     tls: &ServerTls,
     server: &Server,
     gateway: &Object<Gateway>,
+    action: TlsAction,
     input: Input<'_>,
 ) -> Option<TlsServer> {
     let meta = &gateway.meta;
@@ -57,13 +58,18 @@ pub(super) fn tls_server(
     };
     let mut hosts: Vec<_> = server.hosts.iter().map(|host| host.host.clone()).collect();
     hosts.dedup();
+    // What is within the bytes is for the two ends to agree on.
+    let alpn = match &action {
+        TlsAction::Http => vec!["h2".to_owned(), "http/1.1".to_owned()],
+        TlsAction::Tcp(_) | TlsAction::Passthrough(_) => Vec::new(),
+    };
     Some(TlsServer {
         hosts,
         certificates,
         client_auth,
         min_version: tls.min_version,
         max_version: tls.max_version,
-        alpn: vec!["h2".to_owned(), "http/1.1".to_owned()],
-        action: TlsAction::Http,
+        alpn,
+        action,
     })
 }
