@@ -1,6 +1,6 @@
 //! Endpoints: as configured, as shared between threads and snapshots, and as shown.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::Time;
@@ -95,6 +95,10 @@ pub struct EndpointView<'a> {
     pub ejections: u64,
 }
 
+/// One awaited answer in [`EndpointState::attempts`]. Neither half overflows: an attempt holds memory, and there is
+/// none for 2^32.
+const AWAITED: u64 = 1 << 32;
+
 /// One endpoint's state. Lives as long as any balancer of its lineage or any pick refers to it.
 #[derive(Debug)]
 pub(crate) struct EndpointState {
@@ -103,9 +107,9 @@ pub(crate) struct EndpointState {
     pub(crate) since: Time,
     /// From when slow start counts.
     pub(crate) joined: Joined,
-    in_flight: AtomicU32,
-    /// Of these, how many wait for their answer to begin.
-    awaited: AtomicU32,
+    /// Attempts in flight, and above [`AWAITED`] how many of these wait for their answer to begin: one word, so
+    /// that an attempt's beginning and its end are one locked instruction each.
+    attempts: AtomicU64,
     requests: AtomicU64,
     successes: AtomicU64,
     failures: AtomicU64,
@@ -122,8 +126,7 @@ impl EndpointState {
             id,
             since,
             joined: Joined::ever(),
-            in_flight: AtomicU32::new(0),
-            awaited: AtomicU32::new(0),
+            attempts: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             successes: AtomicU64::new(0),
             failures: AtomicU64::new(0),
@@ -138,30 +141,36 @@ impl EndpointState {
     // All counters are relaxed: each is read alone, as an estimate, and no other memory hangs on it.
 
     pub(crate) fn begin(&self, now: Time) {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        if self.awaited.fetch_add(1, Ordering::Relaxed) == 0 {
+        let before = self.attempts.fetch_add(AWAITED + 1, Ordering::Relaxed);
+        if before < AWAITED {
             self.learned.waiting_began(now);
         }
         self.requests.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn end(&self) {
-        let before = self.in_flight.fetch_sub(1, Ordering::Relaxed);
-        debug_assert!(before > 0, "every end follows a begin");
+    /// The answer of an attempt began.
+    pub(crate) fn answered(&self) {
+        let before = self.attempts.fetch_sub(AWAITED, Ordering::Relaxed);
+        debug_assert!(before >= AWAITED, "every answer follows a begin");
     }
 
-    /// An answer began, or never will.
-    pub(crate) fn answered(&self) {
-        let before = self.awaited.fetch_sub(1, Ordering::Relaxed);
-        debug_assert!(before > 0, "every answer follows a begin");
+    /// An attempt ended, and its answer began before or never will.
+    pub(crate) fn end(&self, answered: bool) {
+        let gone = if answered { 1 } else { AWAITED + 1 };
+        let before = self.attempts.fetch_sub(gone, Ordering::Relaxed);
+        debug_assert!(
+            before as u32 > 0 && before >= gone,
+            "every end follows a begin"
+        );
     }
 
     pub(crate) fn awaited(&self) -> u32 {
-        self.awaited.load(Ordering::Relaxed)
+        (self.attempts.load(Ordering::Relaxed) / AWAITED) as u32
     }
 
     pub(crate) fn in_flight(&self) -> u32 {
-        self.in_flight.load(Ordering::Relaxed)
+        // The lower half.
+        self.attempts.load(Ordering::Relaxed) as u32
     }
 
     pub(crate) fn count_success(&self) {

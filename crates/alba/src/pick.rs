@@ -115,10 +115,7 @@ impl Drop for Probe {
 
 impl Drop for Pick {
     fn drop(&mut self) {
-        if !self.answered {
-            self.state.answered();
-        }
-        self.state.end();
+        self.state.end(self.answered);
         if let Some(total) = &self.total {
             total.fetch_sub(1, Ordering::Relaxed);
         }
