@@ -31,6 +31,7 @@
 //! [`Balancer::set_health`] with what its active checks found.
 
 mod admission;
+mod atomic_f32;
 mod balancer;
 mod candidates;
 mod completion;

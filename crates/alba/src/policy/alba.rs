@@ -254,7 +254,7 @@ pub(crate) fn complete(
     }
     let learned = &state.learned;
     let success = !done.outcome.is_failure();
-    shared.pool.ended(success, done.at);
+    shared.pool.ended(success);
     let (sent, queue) = pick;
     // What came with the answer is as old as its beginning, however long its end took.
     let answered = done.first_byte.unwrap_or(done.at);
@@ -274,7 +274,7 @@ pub(crate) fn complete(
     if !success {
         return;
     }
-    shared.pool.took(time_s, done.at);
+    shared.pool.took(time_s);
     if let Some(position) = position {
         shared.ring.push(position, answered);
     }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use super::line::{Fit, Line};
 use super::trust::{self, Trust};
-use crate::stamped::{Stamped, ticks_in};
+use crate::Parts;
+use crate::atomic_f32::AtomicF32;
+use crate::stamped::ticks_in;
 use crate::sums::Sums;
-use crate::{Parts, Time};
 
 /// What one report leaves of all before it.
 const REPORTS_KEPT: f64 = 0.99;
@@ -49,13 +50,13 @@ pub(crate) struct PoolLearned {
     /// Reported latencies as shares of what the line says, and reports.
     reported: Sums,
     /// Share of failures.
-    failing: Stamped,
+    failing: AtomicF32,
     /// How far reports of some age can be trusted.
     reports: Trust,
     /// How far so many answers can be trusted to show an endpoint's slowness.
     slowness: Trust,
-    /// Time that few answers take longer than, in seconds.
-    late: Stamped,
+    /// Time that few answers take longer than, in seconds; infinite before the first.
+    late: AtomicF32,
 }
 
 /// The pool as one pick or completion sees it.
@@ -104,23 +105,22 @@ impl PoolLearned {
             others: Sums::default(),
             ratios: Sums::default(),
             reported: Sums::default(),
-            failing: Stamped::new(),
+            failing: AtomicF32::new(0.0),
             reports: Trust::new([0.9, 0.8, 0.6, 0.3, 0.1]),
             slowness: Trust::new([0.0, 0.2, 0.4, 0.6, 0.8]),
-            late: Stamped::new(),
+            late: AtomicF32::new(f64::INFINITY),
         }
     }
 
-    pub(super) fn ended(&self, success: bool, now: Time) {
-        let before = self.failing.load().map_or(0.0, |(share, _)| share);
+    pub(super) fn ended(&self, success: bool) {
+        let before = self.failing.load();
         if success && before < 1e-6 {
             // As good as always: the cache line stays shared.
             return;
         }
         let outcome = if success { 0.0 } else { OUTCOME_SHARE };
         // An update lost to another thread is one outcome out of a hundred.
-        self.failing
-            .store(before * (1.0 - OUTCOME_SHARE) + outcome, now);
+        self.failing.store(before * (1.0 - OUTCOME_SHARE) + outcome);
     }
 
     /// A report of so many others, and the report before it from the same endpoint with its age in
@@ -155,24 +155,26 @@ impl PoolLearned {
 
     /// Learns what late is: a quantile, by steps up for each answer that took longer and smaller steps down
     /// for all others.
-    pub(super) fn took(&self, time_s: f64, now: Time) {
-        let late_s = self.late.load().map_or(time_s, |(late_s, _)| late_s);
+    pub(super) fn took(&self, time_s: f64) {
+        let late_s = match self.late.load() {
+            f64::INFINITY => time_s,
+            late_s => late_s,
+        };
         let late_s = if time_s > late_s {
             late_s + LATE_STEP * time_s.min(10.0 * late_s) * LATE
         } else {
             late_s * (1.0 - LATE_STEP * (1.0 - LATE))
         };
-        self.late.store(late_s.max(1e-6), now);
+        self.late.store(late_s.max(1e-6));
     }
 
     pub(super) fn means<'a>(&'a self, without: &'a Parts) -> Means<'a> {
-        let failing = self.failing.load().map_or(0.0, |(share, _)| share);
         Means {
             line: self.line.fit(),
             others: self.others.ratio_or(0.0),
             ratio: self.ratios.ratio_or(1.0),
-            success: (1.0 - failing).max(1e-3),
-            late_s: self.late.load().map_or(f64::INFINITY, |(late_s, _)| late_s),
+            success: (1.0 - self.failing.load()).max(1e-3),
+            late_s: self.late.load(),
             pool: self,
             without,
         }

@@ -5,8 +5,7 @@
 //! deviation to believe. It shrinks estimates as far as they deserve (Efron and Morris 1977), class by class of
 //! how good the evidence is, and no further.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-
+use crate::atomic_f32::AtomicF32;
 use crate::sums::Sums;
 
 /// What one comparison leaves of all before it.
@@ -16,9 +15,8 @@ const KEPT: f64 = 0.9995;
 #[derive(Debug)]
 pub(crate) struct Trust {
     slopes: [Sums; Self::CLASSES],
-    /// What part to believe, as bits of an `f32`: worked out when something is learned, since picks read it far
-    /// more often.
-    believed: [AtomicU32; Self::CLASSES],
+    /// What part to believe: worked out when something is learned, since picks read it far more often.
+    believed: [AtomicF32; Self::CLASSES],
     /// Believed before anything is learned.
     prior: [f64; Self::CLASSES],
 }
@@ -33,7 +31,7 @@ impl Trust {
     pub(super) fn new(prior: [f64; Self::CLASSES]) -> Self {
         Self {
             slopes: std::array::from_fn(|_| Sums::default()),
-            believed: prior.map(|part| AtomicU32::new((part as f32).to_bits())),
+            believed: prior.map(AtomicF32::new),
             prior,
         }
     }
@@ -44,13 +42,12 @@ impl Trust {
         slopes.add(KEPT, before * after, before * before);
         let (products, squares) = slopes.load();
         let slope = (products + self.prior[class] * PRIOR_WEIGHT) / (squares + PRIOR_WEIGHT);
-        let bits = (slope.clamp(0.0, 1.0) as f32).to_bits();
-        self.believed[class].store(bits, Ordering::Relaxed);
+        self.believed[class].store(slope.clamp(0.0, 1.0));
     }
 
     /// What part of a deviation to believe, 0 to 1.
     pub(super) fn part(&self, class: usize) -> f64 {
-        f64::from(f32::from_bits(self.believed[class].load(Ordering::Relaxed)))
+        self.believed[class].load()
     }
 }
 
