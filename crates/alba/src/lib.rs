@@ -59,6 +59,7 @@ pub use completion::{Completion, Outcome};
 pub use endpoint::{Endpoint, EndpointId, EndpointView, Locality};
 pub use forecast::{Forecast, Prediction};
 pub use pick::{Pick, PickRequest, Probe};
+pub use policy::is_maglev_table_size;
 pub use report::{LoadReport, Observation};
 pub use rng::Rng;
 pub use settings::{

@@ -17,6 +17,7 @@ use crate::pool::Slot;
 use crate::{Endpoint, Locality, PickRequest, Policy, Rng, SlowStart, Time};
 
 pub(crate) use hashing::{Table, place};
+pub use maglev::is_maglev_table_size;
 pub(crate) use peak_ewma::DEFAULT_DECAY;
 pub(crate) use peak_ewma::record_failure;
 

@@ -141,16 +141,25 @@ impl Iterator for Turns<'_> {
     }
 }
 
+/// Whether [`Policy::Maglev`](crate::Policy::Maglev) takes this `table_size` as it is: a prime up to 5,000,011.
+/// Others are taken as the next such prime, or as the largest, so that checks of documents can refuse or tell.
+pub fn is_maglev_table_size(size: u64) -> bool {
+    u32::try_from(size).is_ok_and(|size| size <= MAX_TABLE_SIZE && is_prime(size))
+}
+
 /// The smallest prime that is not below `least`, which must be at least 2.
 fn prime_from(least: u32) -> u32 {
-    let is_prime = |n: &u32| {
-        (2..)
-            .take_while(|divisor| divisor * divisor <= *n)
-            .all(|divisor| !n.is_multiple_of(divisor))
-    };
     (least..)
-        .find(is_prime)
+        .find(|size| is_prime(*size))
         .expect("there is a prime between any number and its double")
+}
+
+/// By trial, which for sizes up to Envoy's largest is some thousand divisions at most.
+fn is_prime(number: u32) -> bool {
+    number >= 2
+        && (2..)
+            .take_while(|divisor| divisor * divisor <= number)
+            .all(|divisor| !number.is_multiple_of(divisor))
 }
 
 #[cfg(test)]
@@ -163,6 +172,17 @@ mod tests {
             [2, 4, 65_537, 65_536, 5_000_000].map(prime_from),
             [2, 5, 65_537, 65_537, 5_000_011]
         );
+    }
+
+    #[test]
+    fn primes_up_to_the_largest_are_sizes() {
+        for size in [2, 3, 251, 65_537, 5_000_011] {
+            assert!(is_maglev_table_size(size), "{size}");
+        }
+        // The last two: the next prime, and one whose lower half is 5.
+        for size in [0, 1, 4, 65_536, 5_000_009, 5_000_077, (1 << 32) + 5] {
+            assert!(!is_maglev_table_size(size), "{size}");
+        }
     }
 
     #[test]
