@@ -34,7 +34,10 @@ async fn a_fault_fails_a_request_without_its_endpoint() {
             false => http::send(dalbi.address(8080), request).await,
             true => http::send_h2(dalbi.address(8080), request).await,
         };
-        assert_eq!((answer.status(), answer.text()), (418, "fault filter abort"));
+        assert_eq!(
+            (answer.status(), answer.text()),
+            (418, "fault filter abort")
+        );
         assert_eq!(answer.header("x-dalbi-response-flags"), "FI");
     }
     assert_eq!(upstream.received().len(), 0);
@@ -86,7 +89,9 @@ async fn a_client_may_give_up_while_it_is_held() {
     );
     assert!(broken.await.is_err(), "an hour has not passed");
     support::until("the request is counted", async || {
-        metrics(&dalbi).await.contains("response_flags=\"DC,DI\"} 1\n")
+        metrics(&dalbi)
+            .await
+            .contains("response_flags=\"DC,DI\"} 1\n")
     })
     .await;
 }

@@ -14,6 +14,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::{JoinHandle, LocalSet};
 
 use crate::client::{self, Client, Place};
+use crate::exchange::mirror::Mirroring;
 use crate::http::view::RequestView;
 use crate::load_report::LoadCounters;
 use crate::options::Options;
@@ -73,6 +74,7 @@ pub(crate) struct Worker {
     pub(crate) coarse_now: Cell<Instant>,
     pub(crate) loads: Arc<LoadCounters>,
     pub(crate) traffic: Arc<TrafficCounters>,
+    pub(crate) mirroring: Rc<Mirroring>,
     shared: Arc<Shared>,
     snapshot: RefCell<Rc<LocalSnapshot>>,
     accepting: RefCell<HashMap<SocketAddr, Accepting>>,
@@ -102,6 +104,7 @@ pub(crate) fn run(
         coarse_now: Cell::new(Instant::now()),
         loads: shared.registry.load_counters(),
         traffic: shared.registry.traffic_counters(),
+        mirroring: Rc::default(),
         snapshot: RefCell::new(Rc::new(LocalSnapshot::join(
             snapshot,
             None,

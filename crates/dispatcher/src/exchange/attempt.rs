@@ -481,7 +481,7 @@ fn failed(error: &HeadError, reused: bool, in_flight: &mut InFlight) -> Conversa
 }
 
 /// What the balancer is told of an answer.
-fn outcome(status: u16, grpc: Option<u8>) -> Outcome {
+pub(crate) fn outcome(status: u16, grpc: Option<u8>) -> Outcome {
     match (status, grpc) {
         (502..=504, _) | (_, Some(14)) => Outcome::GatewayError,
         (500.., _) | (_, Some(2 | 13 | 15)) => Outcome::ServerError,

@@ -10,6 +10,7 @@ pub(crate) mod faults;
 pub(crate) mod fields;
 pub(crate) mod flags;
 pub(crate) mod in_flight;
+pub(crate) mod mirror;
 pub(crate) mod prepare;
 pub(crate) mod reply;
 pub(crate) mod retry;
@@ -119,7 +120,7 @@ const FREE_TRIES: u32 = 8;
 /// Forwards a request, trying again where the route's policy wants it.
 pub(crate) async fn forward(
     worker: &Worker,
-    forward: Forward<'_>,
+    mut forward: Forward<'_>,
     source: &mut impl BodySource,
     sink: &mut impl ResponseSink,
     timer: &mut Timer,
@@ -129,7 +130,6 @@ pub(crate) async fn forward(
     let started = record.begun;
     let is_empty = forward.body == http1::Body::Empty;
     let replayable = Cell::new(is_empty || policy.attempts > 0);
-    let mut body = RequestBody::new(source, is_empty, &replayable);
     let watch = Watch::new(
         started,
         forward.route.timeout.map(|timeout| started + timeout),
@@ -159,6 +159,8 @@ pub(crate) async fn forward(
         sink.informational(&Reply::text(100, Flags::NONE, ""));
         sink.flush().await?;
     }
+    let copies = forward.start_copies(worker);
+    let mut body = RequestBody::new(source, is_empty, &replayable, copies);
     let mut tried = SmallVec::<[EndpointId; 4]>::new();
     let mut retries = 0;
     let mut free_tries = FREE_TRIES;

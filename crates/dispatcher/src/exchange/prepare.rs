@@ -3,11 +3,11 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use alba::TenantId;
+use alba::{Rng, TenantId};
 use http1::Body;
 use mesh::{
-    Action, Decision, Fault, HeaderEdits, HeaderOperations, Matched, Route, UpstreamProtocol,
-    WeightedDestination,
+    Action, Decision, Fault, HeaderEdits, HeaderOperations, Matched, Mirror, Route,
+    UpstreamProtocol, WeightedDestination,
 };
 
 use super::affinity::Affinity;
@@ -16,6 +16,7 @@ use super::encode::{Outgoing, UpstreamHead};
 use super::faults;
 use super::fields::{Edits, Origin};
 use super::flags::Flags;
+use super::mirror::{self, Common, Copy, Dropped, Feeders};
 use super::reply::Reply;
 use crate::admission::Gate;
 use crate::http::view::RequestView;
@@ -39,6 +40,8 @@ pub(crate) struct Forward<'m> {
     pub(crate) affinity: Affinity,
     /// The origin that may read the answer, if another page's script asks.
     pub(crate) grant: Option<Box<Granted<'m>>>,
+    /// To be made of it once it has been let on.
+    copies: Vec<Copy>,
     pub(crate) head: UpstreamHead,
     pub(crate) body: Body,
     pub(crate) facts: Facts,
@@ -56,6 +59,19 @@ impl Forward<'_> {
             cookie: self.affinity.cookie.as_deref(),
             ..self.reply_edits()
         }
+    }
+
+    /// Sends its copies on their way; see [`mirror::start`].
+    pub(crate) fn start_copies(&mut self, worker: &Worker) -> Feeders {
+        if self.copies.is_empty() {
+            return Feeders::default();
+        }
+        let common = Common {
+            body: self.body,
+            is_head: self.facts.is_head,
+            timeout: self.route.timeout,
+        };
+        mirror::start(worker, std::mem::take(&mut self.copies), common)
     }
 
     /// What an answer of our own is changed by.
@@ -248,6 +264,11 @@ impl<'m> Chosen<'m> {
             upgrades: head.upgrade().is_some() && speaks_h1,
         };
         let rng = &mut worker.rng.borrow_mut();
+        // Copies draw the same request id.
+        let copies = match self.mirrors(&outgoing).next() {
+            None => Vec::new(),
+            Some(_) => self.copies(worker, snapshot, &outgoing, rng),
+        };
         let encoded = outgoing.encode(cluster, rng).map_err(|error| {
             let text = format!("request can't be carried over http/2: {error}\n");
             Reply::text(400, Flags::DOWNSTREAM_PROTOCOL_ERROR, text)
@@ -259,6 +280,7 @@ impl<'m> Chosen<'m> {
             response_edits: self.edits,
             affinity: Affinity::of(cluster, route, head, origin, rng),
             grant: None,
+            copies,
             head: encoded,
             body: outgoing.body,
             facts: Facts {
@@ -272,6 +294,59 @@ impl<'m> Chosen<'m> {
                 owes_continue: head.expects_continue() && !outgoing.passes_continue,
             },
         })
+    }
+}
+
+impl<'m> Chosen<'m> {
+    /// Where copies may go. An upgrade can't be copied: nobody would take what comes after it.
+    fn mirrors<H>(&self, outgoing: &Outgoing<'_, H>) -> impl Iterator<Item = &'m Mirror> {
+        let own = self.destination.filters.as_deref();
+        let own = own.map_or(&[][..], |filters| &filters.mirrors);
+        let all = self.route.mirrors.iter().chain(own);
+        all.take(if outgoing.upgrades { 0 } else { usize::MAX })
+    }
+
+    /// The copies that are drawn for this request.
+    fn copies<H: RequestView>(
+        &self,
+        worker: &Worker,
+        snapshot: &LocalSnapshot,
+        outgoing: &Outgoing<'_, H>,
+        rng: &mut Rng,
+    ) -> Vec<Copy> {
+        let (head, origin) = (outgoing.head, outgoing.origin);
+        let authority = outgoing.authority.unwrap_or_else(|| head.authority());
+        let authority = mirror::authority(authority);
+        let outgoing = Outgoing {
+            authority: Some(&authority),
+            passes_continue: false,
+            ..*outgoing
+        };
+        let mut copies = Vec::new();
+        for mirror in self.mirrors(&outgoing) {
+            if !mirror.share.includes(rng.u64()) {
+                continue;
+            }
+            let Ok(cluster) = &mirror.cluster else {
+                worker.traffic.mirror_dropped(Dropped::NoCluster).add();
+                continue;
+            };
+            let cluster = snapshot.cluster(*cluster);
+            copies.push((
+                cluster,
+                Affinity::of(cluster, self.route, head, origin, rng),
+            ));
+        }
+        let twin = rng.clone();
+        let encode = |(cluster, affinity): (&Rc<LocalCluster>, Affinity)| {
+            let head = outgoing.encode(cluster, &mut twin.clone()).ok()?;
+            Some(Copy {
+                cluster: cluster.clone(),
+                head,
+                affinity,
+            })
+        };
+        copies.into_iter().filter_map(encode).collect()
     }
 }
 

@@ -8,6 +8,8 @@ use std::task::Poll;
 
 use http::HeaderMap;
 
+use crate::exchange::mirror::Feeders;
+
 /// What may follow a body. Boxed: it is rare, and a map would make every wait larger.
 pub(crate) type Trailers = Option<Box<HeaderMap>>;
 
@@ -110,6 +112,8 @@ pub(crate) struct RequestBody<'a, B> {
     /// What has been read so far, while that is little enough to send again.
     read: Vec<u8>,
     replayable: &'a Cell<bool>,
+    /// Copies of the request, which get each part once however often it is sent.
+    copies: Feeders,
     /// The end, once seen.
     end: Option<Trailers>,
 }
@@ -117,11 +121,17 @@ pub(crate) struct RequestBody<'a, B> {
 impl<'a, B: BodySource> RequestBody<'a, B> {
     /// `empty`: the head says that there is no body. `replayable` says at any time whether another try could
     /// send all of it; the caller sets it when further tries may come.
-    pub(crate) fn new(source: &'a mut B, empty: bool, replayable: &'a Cell<bool>) -> Self {
+    pub(crate) fn new(
+        source: &'a mut B,
+        empty: bool,
+        replayable: &'a Cell<bool>,
+        copies: Feeders,
+    ) -> Self {
         Self {
             source,
             read: Vec::new(),
             replayable,
+            copies,
             end: empty.then_some(None),
         }
     }
@@ -152,6 +162,7 @@ impl<'a, B: BodySource> RequestBody<'a, B> {
             source: self.source,
             read: &mut self.read,
             replayable: self.replayable,
+            copies: &mut self.copies,
         };
         let transferred = transfer(&mut recorder, sink, progress).await?;
         self.end = Some(transferred.trailers);
@@ -164,6 +175,7 @@ struct Recorder<'a, B> {
     source: &'a mut B,
     read: &'a mut Vec<u8>,
     replayable: &'a Cell<bool>,
+    copies: &'a mut Feeders,
 }
 
 impl<B: BodySource> BodySource for Recorder<'_, B> {
@@ -175,6 +187,12 @@ impl<B: BodySource> BodySource for Recorder<'_, B> {
                 *self.read = Vec::new();
             } else {
                 self.read.extend_from_slice(bytes);
+            }
+        }
+        if !self.copies.is_empty() {
+            match &part {
+                Part::Data(bytes) => self.copies.push(bytes).await,
+                Part::End(trailers) => self.copies.finish(trailers),
             }
         }
         Ok(part)

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::metrics::Lines;
+use crate::exchange::mirror::Dropped;
 
 /// A count that only one worker writes, so counting costs a plain addition.
 #[derive(Debug, Default)]
@@ -22,22 +23,57 @@ impl Count {
 pub(crate) struct TrafficCounters {
     pub(crate) delays: Count,
     pub(crate) aborts: Count,
+    pub(crate) mirrors_answered: Count,
+    pub(crate) mirrors_failed: Count,
+    mirrors_dropped: [Count; Dropped::ALL.len()],
+}
+
+impl TrafficCounters {
+    /// Copies that were not sent, or not whole.
+    pub(crate) fn mirror_dropped(&self, reason: Dropped) -> &Count {
+        &self.mirrors_dropped[reason as usize]
+    }
 }
 
 /// Appends the counts of all workers.
 pub(super) fn write(all: &[Arc<TrafficCounters>], out: &mut Lines<'_>) {
-    let sum = |count: fn(&TrafficCounters) -> &Count| -> u64 {
+    let sum = |count: &dyn Fn(&TrafficCounters) -> &Count| -> u64 {
         let counts = all.iter().map(|counters| &count(counters).0);
         counts.map(|count| count.load(Ordering::Relaxed)).sum()
     };
-    out.line("# HELP dalbi_faults_injected_total Requests held up or failed on purpose.");
-    out.line("# TYPE dalbi_faults_injected_total counter");
-    for (kind, count) in [
-        ("delay", sum(|all| &all.delays)),
-        ("abort", sum(|all| &all.aborts)),
-    ] {
-        out.line(&format!(
-            "dalbi_faults_injected_total{{kind=\"{kind}\"}} {count}"
-        ));
-    }
+    let mut family = |name: &str, help: &str, label: &str, values: &[(&str, u64)]| {
+        out.line(&format!("# HELP {name} {help}"));
+        out.line(&format!("# TYPE {name} counter"));
+        for (value, count) in values {
+            out.line(&format!("{name}{{{label}=\"{value}\"}} {count}"));
+        }
+    };
+    family(
+        "dalbi_faults_injected_total",
+        "Requests held up or failed on purpose.",
+        "kind",
+        &[
+            ("delay", sum(&|all| &all.delays)),
+            ("abort", sum(&|all| &all.aborts)),
+        ],
+    );
+    family(
+        "dalbi_mirror_requests_total",
+        "Copies of requests that were sent whole, or failed on the way.",
+        "result",
+        &[
+            ("answered", sum(&|all| &all.mirrors_answered)),
+            ("failed", sum(&|all| &all.mirrors_failed)),
+        ],
+    );
+    let dropped = Dropped::ALL.map(|reason| {
+        let count = sum(&|all| all.mirror_dropped(reason));
+        (reason.name(), count)
+    });
+    family(
+        "dalbi_mirror_dropped_total",
+        "Copies of requests that were not sent, or not whole, so as not to hold anything up.",
+        "reason",
+        &dropped,
+    );
 }
