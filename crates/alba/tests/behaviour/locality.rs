@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use alba::{
-    Alba, DistributeRule, Endpoint, EndpointId, FailoverRule, Locality, LocalityPolicy, Outcome,
-    OutlierDetection, PickRequest, Policy, Settings, SlowStart,
+    Alba, DistributeRule, Endpoint, EndpointId, FailoverRule, LoadBound, Locality, LocalityPolicy,
+    Outcome, OutlierDetection, PickRequest, Policy, Settings, SlowStart, Subset,
 };
 
 use crate::world::{World, policies};
@@ -394,6 +394,44 @@ fn crossings_have_no_price_where_levels_are_given() {
         14,
     );
     assert_near(shares(&mut alike, 4000)[0], 0.5, &"each");
+}
+
+#[test]
+fn a_bound_on_load_is_one_of_each_level() {
+    let policy = Policy::RingHash {
+        minimum_ring_size: 1024,
+        bound: LoadBound(Some(2.0)),
+    };
+    let settings = settings(policy, failover("here", "there"));
+    let mut world = World::of(settings, &two_regions(), 17);
+    (0..5).for_each(|index| world.set_health(index, false));
+    // A key that belongs to the level with three tenths of the requests.
+    let far = (0..100).find(|key| {
+        let pick = world.try_pick_for(Some(*key), &[]);
+        pick.expect("someone is well").index() >= 10
+    });
+    let held: Vec<_> = (0..100)
+        .map(|_| world.try_pick_for(far, &[]).expect("someone is well"))
+        .collect();
+    let in_flight = world.in_flight();
+    assert_eq!(in_flight[10..].iter().sum::<u32>(), 100, "{in_flight:?}");
+    // Twice a tenth of 30 is allowed, which 100 exceed: then the emptiest is taken. Of all that is in flight twice
+    // a tenth would be 20.
+    assert!(in_flight[10..].iter().all(|n| *n <= 11), "{in_flight:?}");
+    drop(held);
+}
+
+#[test]
+fn a_subset_is_taken_of_each_level() {
+    let mut settings = settings(Policy::RoundRobin, failover("here", "there"));
+    settings.subset = Some(Subset { size: 4, key: 1 });
+    let mut world = World::of(settings, &two_regions(), 18);
+    let used = |shares: &[f64]| shares.iter().filter(|share| **share > 0.0).count();
+    let before = shares(&mut world, 200);
+    assert_eq!((used(&before[..10]), used(&before[10..])), (4, 0));
+    (0..5).for_each(|index| world.set_health(index, false));
+    let after = shares(&mut world, 200);
+    assert_eq!((used(&after[..10]), used(&after[10..])), (4, 4));
 }
 
 /// Where the next attempt goes after `tried`.
