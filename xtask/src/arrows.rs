@@ -35,9 +35,14 @@ const RULES: &[Rule] = &[
         may_use: &[],
     },
     Rule {
+        name: "gateway-api",
+        pure: true,
+        may_use: &["manifests"],
+    },
+    Rule {
         name: "mesh",
         pure: true,
-        may_use: &["alba", "manifests"],
+        may_use: &["alba", "gateway-api", "manifests"],
     },
     Rule {
         name: "sim",

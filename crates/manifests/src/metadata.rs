@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::Document;
-use crate::decode::{Context, Fields, Report, map_of, owned, string, string_map};
+use crate::decode::{Context, Fields, Report, integer, map_of, owned, string, string_map};
 use crate::yaml::{Node, Place, Value};
 
 /// What is read of `metadata`, and which document it came from.
@@ -17,6 +17,8 @@ pub struct Metadata {
     pub labels: BTreeMap<String, String>,
     /// RFC 3339 in UTC, so that the text sorts by time.
     created: Option<String>,
+    /// `metadata.generation`: how often the object's `spec` was changed.
+    pub generation: Option<i64>,
     /// `VirtualService default/reviews`.
     pub label: String,
     document: usize,
@@ -31,7 +33,6 @@ const ACCEPTED: &[&str] = &[
     "selfLink",
     "uid",
     "resourceVersion",
-    "generation",
     "deletionTimestamp",
     "deletionGracePeriodSeconds",
     "ownerReferences",
@@ -49,24 +50,26 @@ impl Metadata {
         document: usize,
         place: Place,
     ) -> Option<Self> {
-        let (name, namespace, labels, created) = fields.required("metadata", |node, context| {
-            let mut fields = Fields::of(node, context)?;
-            let name = fields
-                .optional("name", owned)
-                .filter(|name| !name.is_empty());
-            if name.is_none() && !fields.is_written("generateName") {
-                fields.error_at("name", "is required");
-            }
-            let namespace = fields
-                .optional("namespace", owned)
-                .filter(|namespace| !namespace.is_empty());
-            let labels = fields.optional("labels", string_map).unwrap_or_default();
-            let created = fields.optional("creationTimestamp", timestamp);
-            fields.optional("annotations", map_of(string));
-            fields.accept(ACCEPTED);
-            fields.finish();
-            Some((name?, namespace, labels, created))
-        })?;
+        let (name, namespace, labels, created, generation) =
+            fields.required("metadata", |node, context| {
+                let mut fields = Fields::of(node, context)?;
+                let name = fields
+                    .optional("name", owned)
+                    .filter(|name| !name.is_empty());
+                if name.is_none() && !fields.is_written("generateName") {
+                    fields.error_at("name", "is required");
+                }
+                let namespace = fields
+                    .optional("namespace", owned)
+                    .filter(|namespace| !namespace.is_empty());
+                let labels = fields.optional("labels", string_map).unwrap_or_default();
+                let created = fields.optional("creationTimestamp", timestamp);
+                let generation = fields.optional("generation", integer(0..=1 << 53));
+                fields.optional("annotations", map_of(string));
+                fields.accept(ACCEPTED);
+                fields.finish();
+                Some((name?, namespace, labels, created, generation))
+            })?;
         let namespace = namespace.unwrap_or_else(|| default_namespace.to_owned());
         let label = format!("{kind} {namespace}/{name}");
         Some(Self {
@@ -74,6 +77,7 @@ impl Metadata {
             namespace,
             labels,
             created,
+            generation,
             label,
             document,
             place,
@@ -89,6 +93,13 @@ impl Metadata {
             created,
             format!("{}.{}", self.name, self.namespace),
         )
+    }
+
+    /// Oldest first, as the Gateway API orders objects; those of the same age (and those that don't say theirs, which
+    /// come last) by namespace and name.
+    pub fn age(&self) -> (bool, Option<&str>, &str, &str) {
+        let created = self.created.as_deref();
+        (created.is_none(), created, &self.namespace, &self.name)
     }
 
     /// Where findings about the object go. `documents` are those it was decoded from.

@@ -1,0 +1,274 @@
+//! Listeners: what they speak, which routes they take, and which of them are in each other's way.
+
+use manifests::Metadata;
+
+use super::gateways::GatewayState;
+use super::precedence::Hosts;
+use super::tls::{self, Referrer};
+use super::{Input, Problem};
+use crate::GROUP;
+use crate::attached::{ClientValidation, Protocol, StreamRule, Termination};
+use crate::documents::gateway::{Listener, Namespaces};
+use crate::documents::route::RouteKind;
+
+/// A listener and what is found out about it.
+pub(super) struct ListenerState<'d> {
+    pub(super) spec: &'d Listener,
+    /// Position of the ListenerSet it comes from; `None` is the Gateway itself.
+    pub(super) set: Option<usize>,
+    pub(super) owner: &'d Metadata,
+    /// Kinds of routes that may attach.
+    pub(super) kinds: Vec<RouteKind>,
+    pub(super) refused: Option<Problem>,
+    pub(super) conflict: Option<Problem>,
+    pub(super) unresolved: Option<Problem>,
+    /// `None` where it can't be served.
+    pub(super) protocol: Option<Protocol>,
+    pub(super) attached: usize,
+    pub(super) hosts: Hosts,
+    pub(super) streams: Vec<StreamRule>,
+    /// HTTP's and gRPC's routes that have attached, with their host patterns: one name belongs to one of the kinds.
+    pub(super) taken: Vec<(RouteKind, Vec<String>)>,
+}
+
+impl ListenerState<'_> {
+    pub(super) fn is_accepted(&self) -> bool {
+        self.refused.is_none() && self.conflict.is_none()
+    }
+
+    pub(super) fn is_programmed(&self) -> bool {
+        self.is_accepted() && self.protocol.is_some()
+    }
+
+    /// `*` for none.
+    pub(super) fn pattern(&self) -> &str {
+        self.spec.hostname.as_deref().unwrap_or("*")
+    }
+
+    /// Whether routes of a namespace may attach.
+    pub(super) fn allows(&self, input: Input<'_>, namespace: &str) -> bool {
+        match &self.spec.allowed.namespaces {
+            Namespaces::All => true,
+            Namespaces::Same => namespace == self.owner.namespace,
+            Namespaces::Selected(selector) => selector.matches(&input.world.labels(namespace)),
+        }
+    }
+}
+
+/// All listeners of a Gateway, in order of precedence.
+pub(super) fn of<'d>(input: Input<'d>, gateway: &GatewayState<'d>) -> Vec<ListenerState<'d>> {
+    let own = gateway.object.spec.listeners.iter();
+    let own = own.map(|spec| (None, &gateway.object.meta, "Gateway", spec));
+    let sets = gateway.sets.iter().enumerate();
+    let of_sets = sets
+        .filter(|(_, set)| set.refused.is_none())
+        .flat_map(|(position, set)| {
+            let listeners = set.object.spec.listeners.iter();
+            listeners.map(move |spec| (Some(position), &set.object.meta, "ListenerSet", spec))
+        });
+    let mut states: Vec<_> = own
+        .chain(of_sets)
+        .map(|(set, meta, kind, spec)| {
+            let referrer = Referrer { meta, kind };
+            state(input, gateway, referrer, set, spec)
+        })
+        .collect();
+    find_conflicts(input, &mut states);
+    states
+}
+
+fn state<'d>(
+    input: Input<'d>,
+    gateway: &GatewayState<'d>,
+    owner: Referrer<'d>,
+    set: Option<usize>,
+    spec: &'d Listener,
+) -> ListenerState<'d> {
+    let mut state = ListenerState {
+        spec,
+        set,
+        owner: owner.meta,
+        kinds: Vec::new(),
+        refused: None,
+        conflict: None,
+        unresolved: None,
+        protocol: None,
+        attached: 0,
+        hosts: Hosts::default(),
+        streams: Vec::new(),
+        taken: Vec::new(),
+    };
+    let passthrough = spec.tls.as_ref().is_some_and(|tls| tls.passthrough);
+    let kinds: &[RouteKind] = match (spec.protocol.as_str(), passthrough) {
+        ("HTTP" | "HTTPS", _) => &[RouteKind::Http, RouteKind::Grpc],
+        ("TLS", true) => &[RouteKind::Tls],
+        ("TLS", false) => &[RouteKind::Tls, RouteKind::Tcp],
+        ("TCP", _) => &[RouteKind::Tcp],
+        (protocol, _) => {
+            let message =
+                format!("is not served: protocol `{protocol}` is none of HTTP, HTTPS, TLS and TCP");
+            let problem = Problem::new("UnsupportedProtocol", message);
+            input.warn(owner.meta, spec.place, &problem);
+            state.refused = Some(problem);
+            return state;
+        }
+    };
+    state.kinds = allowed_kinds(input, &mut state, kinds);
+    state.protocol = match (spec.protocol.as_str(), passthrough) {
+        ("HTTP", _) => Some(Protocol::Http),
+        ("TCP", _) => Some(Protocol::Tcp),
+        ("TLS", true) => Some(Protocol::TlsPassthrough),
+        ("TLS", false) => {
+            termination(input, gateway, owner, &mut state).map(Protocol::TlsTerminate)
+        }
+        _ => termination(input, gateway, owner, &mut state).map(Protocol::Https),
+    };
+    if state.kinds.is_empty() {
+        state.protocol = None;
+    }
+    state
+}
+
+/// Those of the protocol's kinds that the listener allows. Others that it names are said to be wrong.
+fn allowed_kinds(
+    input: Input<'_>,
+    state: &mut ListenerState<'_>,
+    kinds: &[RouteKind],
+) -> Vec<RouteKind> {
+    let spec = state.spec;
+    if spec.allowed.kinds.is_empty() {
+        return kinds.to_vec();
+    }
+    let mut allowed = Vec::new();
+    for (group, name) in &spec.allowed.kinds {
+        let kind = kinds
+            .iter()
+            .find(|kind| group == GROUP && kind.name() == name);
+        match kind {
+            Some(kind) if allowed.contains(kind) => {}
+            Some(kind) => allowed.push(*kind),
+            None => {
+                let message = format!(
+                    "listener `{}` has protocol {}, which takes no routes of kind `{name}`",
+                    spec.name, spec.protocol
+                );
+                let problem = Problem::new("InvalidRouteKinds", message);
+                input.warn(state.owner, spec.place, &problem);
+                state.unresolved = Some(problem);
+            }
+        }
+    }
+    allowed
+}
+
+/// Certificates, and what is asked of clients; `None` when no certificate or no CA is left.
+fn termination(
+    input: Input<'_>,
+    gateway: &GatewayState<'_>,
+    owner: Referrer<'_>,
+    state: &mut ListenerState<'_>,
+) -> Option<Termination> {
+    let spec = state.spec;
+    let settings = spec.tls.as_ref()?;
+    let mut certificates = Vec::new();
+    for reference in &settings.certificates {
+        match tls::certificate(input, owner, reference) {
+            Ok(name) => certificates.push(name),
+            Err(problem) => state.unresolved = Some(problem),
+        }
+    }
+    let gateway = gateway.object;
+    // What the Gateway's `tls.frontend` says is the Gateway's reference, whoever adds the listener.
+    let of_gateway = Referrer {
+        meta: &gateway.meta,
+        kind: "Gateway",
+    };
+    let validation = match &settings.validation {
+        Some(validation) => Some((validation, owner)),
+        None => gateway
+            .spec
+            .frontend
+            .of_port(spec.port)
+            .map(|validation| (validation, of_gateway)),
+    };
+    let mut client_validation = None;
+    if let Some((validation, referrer)) = validation {
+        let mut ca = Vec::new();
+        for reference in &validation.ca {
+            match tls::ca(input, referrer, reference) {
+                Ok(reference) => ca.push(reference),
+                Err(problem) => state.unresolved = Some(problem),
+            }
+        }
+        if ca.is_empty() {
+            let message = format!(
+                "listener `{}` is not served: none of the CA references for clients can be used",
+                spec.name
+            );
+            state.refused = Some(Problem::new("NoValidCACertificate", message));
+            return None;
+        }
+        let mode = validation.mode;
+        client_validation = Some(ClientValidation { ca, mode });
+    }
+    (!certificates.is_empty()).then_some(Termination {
+        certificates,
+        client_validation,
+    })
+}
+
+/// What can share a port: HTTPS and TLS are told apart by server name.
+fn transport(listener: &Listener) -> &str {
+    match listener.protocol.as_str() {
+        "HTTPS" | "TLS" => "TLS",
+        other => other,
+    }
+}
+
+/// Listeners on one port that can't be told apart. A listener before has precedence over those of later
+/// ListenerSets; among those of one object none has, and both are refused.
+fn find_conflicts(input: Input<'_>, states: &mut [ListenerState<'_>]) {
+    for later in 1..states.len() {
+        for earlier in 0..later {
+            let (a, b) = (&states[earlier], &states[later]);
+            let same_owner = a.set == b.set;
+            let before_counts = same_owner || a.is_accepted();
+            let known =
+                |state: &ListenerState<'_>| !state.kinds.is_empty() || state.protocol.is_some();
+            if a.spec.port != b.spec.port || !before_counts || !known(a) || !known(b) {
+                continue;
+            }
+            let reason = if transport(a.spec) != transport(b.spec) {
+                "ProtocolConflict"
+            } else if a.spec.hostname == b.spec.hostname {
+                "HostnameConflict"
+            } else {
+                continue;
+            };
+            let message = |of: &ListenerState<'_>, other: &ListenerState<'_>| {
+                let what = match reason {
+                    "ProtocolConflict" => "another protocol",
+                    _ => "the same host name",
+                };
+                format!(
+                    "listener `{}` is not served: listener `{}` of {} has port {} with {what}",
+                    of.spec.name, other.spec.name, other.owner.label, of.spec.port
+                )
+            };
+            let of_later = Problem::new(reason, message(b, a));
+            let of_earlier = Problem::new(reason, message(a, b));
+            for (position, problem) in [
+                (later, Some(of_later)),
+                (earlier, same_owner.then_some(of_earlier)),
+            ] {
+                let state = &mut states[position];
+                if let Some(problem) = problem
+                    && state.conflict.is_none()
+                {
+                    input.warn(state.owner, state.spec.place, &problem);
+                    state.conflict = Some(problem);
+                }
+            }
+        }
+    }
+}
