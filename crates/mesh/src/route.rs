@@ -157,7 +157,7 @@ impl Mesh {
                 Action::Redirect(redirect) => Decision::Redirect {
                     route,
                     status: redirect.status,
-                    location: redirect.location(head),
+                    location: redirect.location(head, matched),
                 },
                 Action::DirectResponse { .. } => Decision::DirectResponse { route },
             };

@@ -61,6 +61,9 @@ pub enum StringMatch {
     Exact(Box<str>),
     /// How it begins, byte by byte.
     Prefix(Box<str>),
+    /// How a path begins, segment by segment (Gateway API's `PathPrefix`), without a `/` at its end: `/a` takes `/a`
+    /// and `/a/b`, but not `/ab`.
+    Segments(Box<str>),
     /// RE2, against the whole value.
     Regex(Pattern),
     /// There is one: an empty `StringMatch`, or Istio's special regular expression `*`.
@@ -145,10 +148,16 @@ impl StringMatch {
         match self {
             Self::Exact(exact) => value == exact.as_bytes(),
             Self::Prefix(prefix) => value.starts_with(prefix.as_bytes()),
+            Self::Segments(prefix) => has_segments(value, prefix.as_bytes()),
             Self::Regex(pattern) => pattern.is_match(value),
             Self::Present => true,
         }
     }
+}
+
+fn has_segments(path: &[u8], prefix: &[u8]) -> bool {
+    let rest = path.strip_prefix(prefix);
+    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
 }
 
 impl std::fmt::Display for StringMatch {
@@ -156,6 +165,7 @@ impl std::fmt::Display for StringMatch {
         match self {
             Self::Exact(text) => write!(f, "exactly `{text}`"),
             Self::Prefix(text) => write!(f, "prefix `{text}`"),
+            Self::Segments(prefix) => write!(f, "path prefix `{prefix}/`"),
             Self::Regex(pattern) => write!(f, "regex `{}`", pattern.text()),
             Self::Present => f.write_str("present"),
         }
@@ -178,6 +188,9 @@ impl UriMatch {
             StringMatch::Prefix(prefix) => bytes
                 .starts_with(prefix.as_bytes())
                 .then_some(Matched::Prefix(prefix.len())),
+            StringMatch::Segments(prefix) => {
+                has_segments(bytes, prefix.as_bytes()).then_some(Matched::Segments(prefix.len()))
+            }
             matcher => matcher.is_match(bytes).then_some(Matched::WholePath),
         }
     }
@@ -188,6 +201,8 @@ impl UriMatch {
 pub enum Matched {
     /// This many bytes of the path. Without a `uri` condition it is Envoy's implied prefix `/`.
     Prefix(usize),
+    /// This many bytes of the path, behind which it ends or goes on with `/`.
+    Segments(usize),
     /// All of the path (exact and regex conditions).
     WholePath,
 }
@@ -305,6 +320,7 @@ impl RequestMatch {
             None => true,
             Some(uri) => match &uri.matcher {
                 StringMatch::Prefix(prefix) => prefix.is_empty() || &**prefix == "/",
+                StringMatch::Segments(prefix) => prefix.is_empty(),
                 StringMatch::Regex(pattern) => matches!(pattern.text(), ".*" | "/.*"),
                 StringMatch::Present => true,
                 StringMatch::Exact(_) => false,

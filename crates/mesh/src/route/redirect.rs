@@ -2,7 +2,8 @@
 //! for is the scheme's default, Istio leaves the request's own port in place; we leave it out.
 
 use super::RequestHead;
-use super::matching::query_of;
+use super::matching::{Matched, path_of, query_of};
+use super::rewrite::in_place_of_segments;
 use crate::hosts::split_port;
 
 /// `http[].redirect`.
@@ -12,6 +13,8 @@ pub struct Redirect {
     pub status: u16,
     /// Replaces the whole path. The request's query is kept unless this has one of its own.
     pub uri: Option<String>,
+    /// Replaces what the rule's path prefix matched (Gateway API's `replacePrefixMatch`), where there is no `uri`.
+    pub prefix: Option<String>,
     /// Replaces the host (and port).
     pub authority: Option<String>,
     /// Replaces the scheme.
@@ -33,17 +36,25 @@ pub enum RedirectPort {
 }
 
 impl Redirect {
-    /// The `Location` for a request.
-    pub fn location(&self, head: &impl RequestHead) -> String {
+    /// The `Location` for a request, of whose path the rule matched `matched`.
+    pub fn location(&self, head: &impl RequestHead, matched: Matched) -> String {
         let scheme = self.scheme.as_deref().unwrap_or(head.scheme());
         let host = match &self.authority {
             Some(authority) => authority.as_str(),
             None => self.host_of(head, scheme),
         };
         let target = head.path_and_query();
-        let (path, query) = match &self.uri {
-            Some(uri) if uri.contains('?') => (uri.as_str(), ""),
-            Some(uri) => (uri.as_str(), query_of(target)),
+        let replaced = self.prefix.as_ref().map(|prefix| {
+            let length = match matched {
+                Matched::Prefix(length) | Matched::Segments(length) => length,
+                Matched::WholePath => path_of(target).len(),
+            };
+            in_place_of_segments(path_of(target), length, prefix)
+        });
+        let uri = self.uri.as_deref();
+        let (path, query) = match uri.or(replaced.as_deref()) {
+            Some(uri) if uri.contains('?') => (uri, ""),
+            Some(uri) => (uri, query_of(target)),
             None => (target, ""),
         };
         match self.port {

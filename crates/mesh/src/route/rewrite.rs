@@ -21,6 +21,8 @@ pub struct Rewrite {
 pub enum PathRewrite {
     /// `uri`: replaces what the match entry matched.
     Uri(String),
+    /// `replaceFullPath`: replaces all of it, whatever matched.
+    Full(String),
     /// `uriRegexRewrite`: replaces every match in the path.
     Regex(RegexRewrite),
 }
@@ -94,10 +96,12 @@ impl Rewrite {
         let rewritten = match self.path.as_ref()? {
             PathRewrite::Uri(uri) => match matched {
                 Matched::WholePath => Cow::Borrowed(uri.as_str()),
+                Matched::Segments(length) => Cow::Owned(in_place_of_segments(path, length, uri)),
                 Matched::Prefix(length) => {
                     Cow::Owned(format!("{uri}{}", path.get(length..).unwrap_or_default()))
                 }
             },
+            PathRewrite::Full(path) => Cow::Borrowed(path.as_str()),
             PathRewrite::Regex(rewrite) => rewrite.apply(path),
         };
         if rewritten == path {
@@ -118,5 +122,45 @@ impl Rewrite {
     /// The new authority, or `None` when it stays as it is.
     pub fn authority(&self) -> Option<&str> {
         self.authority.as_deref()
+    }
+}
+
+/// `path` with its first `length` bytes, which are whole segments, replaced. Where the path goes on there is one `/`
+/// between the two, whether or not the replacement ends in one.
+pub(super) fn in_place_of_segments(path: &str, length: usize, replacement: &str) -> String {
+    let rest = path.get(length..).unwrap_or_default();
+    match rest {
+        "" if replacement.is_empty() => "/".to_owned(),
+        "" => replacement.to_owned(),
+        rest => format!("{}{rest}", replacement.trim_end_matches('/')),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The Gateway API's own table for `replacePrefixMatch`, and prefixes of no segment.
+    #[test]
+    fn segments_are_replaced_with_one_slash_behind_them() {
+        for (path, prefix, replacement, expected) in [
+            ("/foo/bar", "/foo", "/xyz", "/xyz/bar"),
+            ("/foo/bar", "/foo", "/xyz/", "/xyz/bar"),
+            ("/foo/", "/foo", "/xyz", "/xyz/"),
+            ("/foo/", "/foo", "/xyz/", "/xyz/"),
+            ("/foo", "/foo", "/xyz", "/xyz"),
+            ("/foo", "/foo", "/xyz/", "/xyz/"),
+            ("/foo/bar", "/foo", "", "/bar"),
+            ("/foo/bar", "/foo", "/", "/bar"),
+            ("/foo/", "/foo", "", "/"),
+            ("/foo/", "/foo", "/", "/"),
+            ("/foo", "/foo", "", "/"),
+            ("/foo", "/foo", "/", "/"),
+            ("/foo", "", "/xyz", "/xyz/foo"),
+            ("/", "", "/xyz", "/xyz/"),
+        ] {
+            let replaced = in_place_of_segments(path, prefix.len(), replacement);
+            assert_eq!(replaced, expected, "{path} {prefix} {replacement}");
+        }
     }
 }

@@ -47,7 +47,9 @@ fn exact(text: &str) -> StringMatch {
 fn origin<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<StringMatch> {
     let matcher = string_match(node, context)?;
     let is_empty = match &matcher {
-        StringMatch::Exact(text) | StringMatch::Prefix(text) => text.is_empty(),
+        StringMatch::Exact(text) | StringMatch::Prefix(text) | StringMatch::Segments(text) => {
+            text.is_empty()
+        }
         StringMatch::Regex(pattern) => pattern.text().is_empty(),
         // The regular expression `*` is any; nothing at all says nothing.
         StringMatch::Present => node.get("regex").is_none(),

@@ -78,6 +78,7 @@ pub(super) fn redirect<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<R
     let redirect = Redirect {
         status,
         uri,
+        prefix: None,
         authority,
         scheme: scheme.map(str::to_owned),
         port: port.map_or(RedirectPort::Kept, RedirectPort::Number),
