@@ -259,6 +259,7 @@ fn members(
             endpoints.push(alba::Endpoint {
                 weight: endpoint.weight,
                 locality: endpoint.locality.clone(),
+                priority: endpoint.priority,
                 ..alba::Endpoint::new(endpoint_id(&target))
             });
             targets.push(target);

@@ -8,6 +8,7 @@ pub(crate) mod endpoint_slice;
 pub(crate) mod gateway;
 pub(crate) mod health_check_policy;
 pub(crate) mod load_balancer;
+pub(crate) mod locality_setting;
 pub(crate) mod names;
 mod outlier_detection;
 pub(crate) mod pod;

@@ -10,6 +10,7 @@ mod credentials;
 mod delegates;
 mod endpoints;
 mod gateways;
+mod localities;
 mod mesh_listener;
 mod policies;
 mod registry;

@@ -31,6 +31,9 @@ pub struct Options {
     /// Namespace in which this dispatcher runs, and so its clients: what is exported to it is what they see, and
     /// `sourceNamespace` means it. `None` is [`Self::default_namespace`].
     pub namespace: Option<String>,
+    /// Where this dispatcher runs; empty if that is not known. `failoverPriority` compares it with where endpoints
+    /// are, as labels.
+    pub locality: alba::Locality,
     /// Namespace of documents that don't name theirs; `default`.
     pub default_namespace: String,
     /// Suffix of Kubernetes service names after `.svc.`; `cluster.local`.
@@ -49,6 +52,7 @@ impl Default for Options {
         Self {
             labels: None,
             namespace: None,
+            locality: alba::Locality::default(),
             default_namespace: "default".to_owned(),
             cluster_domain: "cluster.local".to_owned(),
         }

@@ -483,6 +483,8 @@ pub struct Endpoint {
     pub weight: u32,
     /// Where it runs.
     pub locality: alba::Locality,
+    /// Its level, 0 the most wanted, as [`alba::Endpoint::priority`].
+    pub priority: u32,
 }
 
 /// Where to connect.

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use super::consistent_hash;
+use super::locality_setting::{self, LocalitySetting};
 use crate::affinity::HashKey;
-use crate::decode::{
-    Context, Fields, Finding, NotServed, decimal, duration, one_of, positive_duration,
-};
+use crate::decode::{Context, Fields, Finding, decimal, duration, one_of, positive_duration};
 use crate::yaml::Node;
 
 /// The algorithm, where one that is served was named, and what belongs to it.
@@ -16,12 +15,8 @@ pub(crate) struct LoadBalancer {
     pub(crate) policy: Option<alba::Policy>,
     pub(crate) hash: Vec<HashKey>,
     pub(crate) slow_start: Option<alba::SlowStart>,
+    pub(crate) locality: Option<LocalitySetting>,
 }
-
-const NOT_SERVED: &[NotServed] = &[(
-    "localityLbSetting",
-    "localities are not preferred or failed over as written; a BalancingPolicy's `locality` prices crossings",
-)];
 
 #[derive(Clone, Copy)]
 enum Simple {
@@ -64,7 +59,14 @@ pub(super) fn decode<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Loa
     }
     let deprecated = deprecated.filter(|duration| !duration.is_zero());
     let slow_start = warmup.or_else(|| deprecated.map(linear));
-    fields.not_served(NOT_SERVED);
+    let is_written = |name: &&&str| fields.is_written(name);
+    if let Some(name) = ["warmup", "warmupDurationSecs"].iter().find(is_written)
+        && consistent_hash.is_some()
+    {
+        let message = "has no effect beside `consistentHash`: it would move hashes all the time";
+        fields.report_at(name, Finding::warning(message));
+    }
+    let locality = fields.optional("localityLbSetting", locality_setting::decode);
     fields.finish();
     let (policy, hash) = match (simple, consistent_hash) {
         (_, Some((policy, hash))) => (Some(policy), hash),
@@ -75,6 +77,7 @@ pub(super) fn decode<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Loa
         policy,
         hash,
         slow_start,
+        locality,
     })
 }
 

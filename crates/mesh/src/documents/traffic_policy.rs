@@ -123,12 +123,26 @@ pub(crate) fn decode<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Tra
 }
 
 fn port_policy(fields: &mut Fields<'_>) -> PortPolicy {
-    PortPolicy {
+    let policy = PortPolicy {
         load_balancer: fields.optional("loadBalancer", load_balancer::decode),
         connection_pool: fields.optional("connectionPool", connection_pool),
         outlier_detection: fields.optional("outlierDetection", outlier_detection::decode),
         tls: fields.optional("tls", tls),
+    };
+    let balancer = policy.load_balancer.as_ref();
+    let locality = balancer.and_then(|balancer| balancer.locality.as_ref());
+    if let Some(locality) = locality.filter(|locality| locality.enabled)
+        && !(locality.failover.is_empty() && locality.priority.is_empty())
+        && policy.outlier_detection.is_none()
+    {
+        let message = "has `localityLbSetting` with failover, which takes outlier detection to notice failures";
+        let finding = Finding::warning(message);
+        fields.report_at(
+            "loadBalancer",
+            finding.help("set `outlierDetection` beside it"),
+        );
     }
+    policy
 }
 
 /// Istio's "unlimited".

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::affinity::locality;
 use crate::decode::{
-    Context, Decode, Fields, Located, NotServed, located, map_of, port, string, string_map,
+    Context, Decode, Fields, Located, located, map_of, owned, port, string, string_map,
 };
 use crate::yaml::Node;
 
@@ -21,6 +21,7 @@ pub(crate) struct Workload {
     pub(crate) labels: Arc<BTreeMap<String, String>>,
     pub(crate) weight: u32,
     pub(crate) locality: alba::Locality,
+    pub(crate) network: String,
 }
 
 /// Where a server listens.
@@ -32,10 +33,8 @@ pub(crate) enum Address {
     Unix(PathBuf),
 }
 
-const NOT_SERVED: &[NotServed] = &[];
-
 /// What Istio's control plane uses and a proxy does not.
-const ACCEPTED: &[&str] = &["serviceAccount", "network"];
+const ACCEPTED: &[&str] = &["serviceAccount"];
 
 /// `kind: WorkloadEntry`.
 pub(crate) fn decode_entry(object: &mut Fields<'_>) -> Option<Workload> {
@@ -76,7 +75,7 @@ pub(crate) fn decode<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Wor
     {
         fields.error_at("ports", "a Unix socket has no ports");
     }
-    fields.not_served(NOT_SERVED);
+    let network = fields.optional("network", owned).unwrap_or_default();
     fields.accept(ACCEPTED);
     fields.finish();
     Some(Workload {
@@ -89,6 +88,7 @@ pub(crate) fn decode<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Wor
         // Istio's 0 means "not said".
         weight: weight.filter(|weight| *weight > 0).unwrap_or(1),
         locality,
+        network,
     })
 }
 

@@ -1,23 +1,35 @@
 //! How a cluster is balanced: a `BalancingPolicy` over a `DestinationRule` over the defaults.
 
-use super::Input;
+use std::time::Duration;
+
+use alba::LocalityPolicy;
+
 use super::registry::Service;
+use super::{Input, localities};
 use crate::affinity::{HashKey, UserLocality};
 use crate::decode::Finding;
+use crate::documents::balancing_policy::BalancingPolicy;
+use crate::documents::locality_setting::LocalitySetting;
 use crate::documents::traffic_policy::PortPolicy;
 use crate::model::Admission;
 
 /// What a cluster knows of its balancing.
-pub(super) struct Balancing {
+pub(super) struct Balancing<'r> {
     pub(super) settings: alba::Settings,
     pub(super) hash: Vec<HashKey>,
     pub(super) user_locality: Option<UserLocality>,
     pub(super) probe_path: Option<String>,
     pub(super) admission: Option<Admission>,
+    /// Where endpoints have levels by their labels.
+    pub(super) priorities: Option<&'r LocalitySetting>,
 }
 
 /// What holds for a service, where `rule` is what its `DestinationRule`s say.
-pub(super) fn resolve(rule: &PortPolicy, service: &Service, input: Input<'_>) -> Balancing {
+pub(super) fn resolve<'r>(
+    rule: &'r PortPolicy,
+    service: &Service,
+    input: Input<'_>,
+) -> Balancing<'r> {
     let mut settings = alba::Settings::default();
     let balancer = rule.load_balancer.as_ref();
     let named = balancer.and_then(|balancer| balancer.policy.clone());
@@ -29,11 +41,12 @@ pub(super) fn resolve(rule: &PortPolicy, service: &Service, input: Input<'_>) ->
     let Some(position) = service.balancing_policy else {
         settings.policy = named.unwrap_or(settings.policy);
         return Balancing {
-            settings,
             hash,
             user_locality: None,
             probe_path: None,
             admission: None,
+            priorities: places(rule, None, &mut settings),
+            settings,
         };
     };
     let document = &input.documents.balancing_policies[position];
@@ -102,6 +115,16 @@ pub(super) fn resolve(rule: &PortPolicy, service: &Service, input: Input<'_>) ->
     if let Some(detection) = &policy.outlier_detection {
         settings.outlier_detection = Some(detection.clone());
     }
+    let priorities = places(rule, Some(policy), &mut settings);
+    if let Some(place) = policy.learned.prices_place
+        && settings.locality != LocalityPolicy::Prices
+    {
+        let message = format!(
+            "prices have no effect, as `localityLbSetting` of a DestinationRule for {} says where requests go",
+            service.host
+        );
+        context.report(place, Finding::warning(message).help("keep one of the two"));
+    }
     // Which part it is depends on the dispatcher, which puts its own key here.
     settings.subset = policy.subset_size.map(|size| alba::Subset { size, key: 0 });
     Balancing {
@@ -110,5 +133,38 @@ pub(super) fn resolve(rule: &PortPolicy, service: &Service, input: Input<'_>) ->
         user_locality: policy.user_locality.clone(),
         probe_path: policy.learned.probe_path.clone(),
         admission: policy.admission.clone(),
+        priorities,
     }
+}
+
+/// What it matters where endpoints run. Outlier detection switches failover on, as in Istio, unless a setting or
+/// prices are written. Returns the setting that endpoints have their levels by, if they have any.
+fn places<'r>(
+    rule: &'r PortPolicy,
+    policy: Option<&BalancingPolicy>,
+    settings: &mut alba::Settings,
+) -> Option<&'r LocalitySetting> {
+    let has_prices = policy.is_some_and(|policy| policy.learned.prices_place.is_some());
+    let balancer = rule.load_balancer.as_ref();
+    let Some(setting) = balancer.and_then(|balancer| balancer.locality.as_ref()) else {
+        if rule.outlier_detection.is_some() && !has_prices {
+            settings.locality = LocalityPolicy::Failover(Vec::new());
+        }
+        return None;
+    };
+    settings.locality = localities::policy(setting, settings.outlier_detection.is_some());
+    if !setting.enabled
+        && !has_prices
+        && let alba::Policy::Alba(learned) = &mut settings.policy
+    {
+        // It asks for endpoints of every place alike.
+        learned.zone_price = Duration::ZERO;
+        learned.region_price = Duration::ZERO;
+    }
+    let by_labels = !setting.priority.is_empty()
+        && matches!(
+            settings.locality,
+            LocalityPolicy::Priorities | LocalityPolicy::Failover(_)
+        );
+    by_labels.then_some(setting)
 }

@@ -6,7 +6,7 @@ use super::balancing::{self, Balancing};
 use super::endpoints::Candidate;
 use super::registry::{Port, Registry, Service};
 use super::rules::{HostRules, Rules};
-use super::{Input, credentials};
+use super::{Input, credentials, localities};
 use crate::documents::Metadata;
 use crate::documents::traffic_policy::{INSTEAD_OF_ISTIO_MUTUAL, Tls, TlsMode};
 use crate::documents::workload::selects;
@@ -109,14 +109,26 @@ fn build(
         Some((subset, _)) => selects(&subset.labels, &endpoint.labels),
         None => true,
     });
-    let endpoints = selected.map(Candidate::endpoint).collect();
     let Balancing {
         settings,
         hash,
         user_locality,
         probe_path,
         admission,
+        priorities,
     } = balancing::resolve(&policy, service, input);
+    let own_labels = priorities.map(|_| localities::own_labels(input.options));
+    let endpoint = |candidate: &Candidate| Endpoint {
+        address: candidate.address.clone(),
+        weight: candidate.weight,
+        locality: candidate.locality.clone(),
+        priority: priorities
+            .zip(own_labels.as_ref())
+            .map_or(0, |(setting, own)| {
+                localities::priority(setting, candidate, own)
+            }),
+    };
+    let endpoints = selected.map(endpoint).collect();
     let (connection_pool, upgrade) = match policy.connection_pool {
         Some(pool) => (pool.limits, pool.upgrade_to_h2),
         None => (ConnectionPool::default(), None),
@@ -147,16 +159,6 @@ fn build(
         tls,
         health_check: service.health_check.clone(),
     })
-}
-
-impl Candidate {
-    fn endpoint(&self) -> Endpoint {
-        Endpoint {
-            address: self.address.clone(),
-            weight: self.weight,
-            locality: self.locality.clone(),
-        }
-    }
 }
 
 /// TLS towards endpoints. What can't be done as written is not done by halves: the error says why.

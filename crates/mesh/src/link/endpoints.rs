@@ -20,6 +20,8 @@ pub(super) struct Candidate {
     pub(super) weight: u32,
     pub(super) locality: alba::Locality,
     pub(super) labels: Arc<BTreeMap<String, String>>,
+    /// Empty where none is named.
+    pub(super) network: String,
 }
 
 type SliceObject = Object<EndpointSlice>;
@@ -93,6 +95,7 @@ impl<'d> Slices<'d> {
                         weight: 1,
                         locality: locality.clone(),
                         labels: Arc::clone(labels),
+                        network: String::new(),
                     }));
                 }
             }
@@ -215,6 +218,7 @@ pub(super) fn candidate(workload: &Workload, port: u16) -> Option<Candidate> {
         weight: workload.weight,
         locality: workload.locality.clone(),
         labels,
+        network: workload.network.clone(),
     })
 }
 

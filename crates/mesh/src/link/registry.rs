@@ -187,6 +187,7 @@ fn external(name: &str, port: &service::Port) -> Candidate {
         weight: 1,
         locality: alba::Locality::default(),
         labels: Arc::default(),
+        network: String::new(),
     }
 }
 
@@ -245,5 +246,6 @@ fn itself(host: &str, port: &service_entry::Port) -> Candidate {
         weight: 1,
         locality: alba::Locality::default(),
         labels: Arc::default(),
+        network: String::new(),
     }
 }

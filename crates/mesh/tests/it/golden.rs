@@ -238,8 +238,13 @@ fn describe_cluster(cluster: &Cluster) -> String {
             .join("/");
         writeln!(
             out,
-            "  {:?} weight {} at {place}",
-            endpoint.address, endpoint.weight
+            "  {:?} weight {} at {place}{}",
+            endpoint.address,
+            endpoint.weight,
+            match endpoint.priority {
+                0 => String::new(),
+                priority => format!(" level {priority}"),
+            }
         )
         .expect("a string");
     }
@@ -252,6 +257,7 @@ fn describe_cluster(cluster: &Cluster) -> String {
         (balancing.slow_start != defaults.slow_start)
             .then(|| format!("{:?}", balancing.slow_start)),
         (balancing.subset != defaults.subset).then(|| format!("{:?}", balancing.subset)),
+        (balancing.locality != defaults.locality).then(|| format!("{:?}", balancing.locality)),
         (!hash.is_empty()).then(|| format!("hash {hash:?}")),
         user_locality
             .as_ref()

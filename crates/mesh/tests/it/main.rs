@@ -10,6 +10,7 @@ mod documentation;
 mod folder;
 mod gateways;
 mod golden;
+mod localities;
 mod mesh_listener;
 mod paths;
 mod properties;

@@ -17,6 +17,8 @@ pub(crate) struct Learned {
     pub(crate) parameters: alba::Alba,
     /// Where one of them is written, if any is.
     pub(crate) place: Option<Place>,
+    /// Where the prices of crossings are written, if they are.
+    pub(crate) prices_place: Option<Place>,
     /// Path of the GET that asks an endpoint for its load. Without one nobody is asked: unmodified servers would
     /// answer 404 to every probe.
     pub(crate) probe_path: Option<String>,
@@ -30,6 +32,7 @@ pub(super) fn decode(fields: &mut Fields<'_>) -> (Learned, Option<UserLocality>)
     let mut learned = Learned {
         parameters: alba::Alba::default(),
         place: None,
+        prices_place: None,
         probe_path: None,
     };
     let parameters = &mut learned.parameters;
@@ -63,6 +66,7 @@ pub(super) fn decode(fields: &mut Fields<'_>) -> (Learned, Option<UserLocality>)
     let mut user_locality = None;
     if let Some(mut fields) = object(fields, "locality") {
         learned.place.get_or_insert(fields.place);
+        learned.prices_place = Some(fields.place);
         set(
             &mut parameters.zone_price,
             fields.optional("zonePrice", price),
