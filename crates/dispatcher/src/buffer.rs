@@ -49,6 +49,11 @@ pub(crate) struct Buffer {
 }
 
 impl Buffer {
+    /// Bytes that have been read already.
+    pub(crate) fn holding(bytes: Vec<u8>) -> Self {
+        Self { bytes, start: 0 }
+    }
+
     /// The unconsumed bytes.
     pub(crate) fn filled(&self) -> &[u8] {
         &self.bytes[self.start..]

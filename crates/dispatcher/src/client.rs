@@ -1,22 +1,27 @@
 //! A client's connection, from the socket to the HTTP version it speaks.
 
 use std::cell::RefCell;
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use mesh::TlsAction;
 use tokio::net::TcpStream;
-use tokio_rustls::LazyConfigAcceptor;
-use tokio_rustls::rustls::server::Acceptor;
+use tokio_rustls::TlsStream;
+use tokio_rustls::server::StartHandshake;
 
 use crate::buffer::Buffer;
 use crate::exchange::fields::Origin;
 use crate::http::h2_transport::PREFACE;
 use crate::http::{h1_server, h2_server};
+use crate::snapshot::LocalSnapshot;
+use crate::tcp::{self, Routed};
 use crate::timer::Timer;
-use crate::transport::Io;
+use crate::transport::tls::ServerTls;
+use crate::transport::{Io, hello};
 use crate::worker::Worker;
 
 /// What a connection is known by for as long as it lasts.
@@ -80,25 +85,19 @@ pub(crate) async fn serve(
         _place: place,
     };
     let Some(tls) = tls else {
+        if let Some(route) = snapshot.mesh().listeners[listener].tcp.first() {
+            let routed = tcp::route(&worker, &snapshot, route, &client, None);
+            drop(snapshot);
+            return routed
+                .serve(&worker, Io::Tcp(stream), Buffer::default())
+                .await;
+        }
         drop(snapshot);
         return serve_plain(&worker, Io::Tcp(stream), client).await;
     };
-    let handshake = async {
-        let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
-        let hello = start.client_hello();
-        let name = hello.server_name().map(str::to_owned);
-        let termination = snapshot.mesh().listeners[listener].tls.as_ref();
-        let server = termination.and_then(|termination| termination.select(name.as_deref()));
-        let Some(server) = server else {
-            return Err(std::io::Error::other(format!(
-                "no certificate for server name {name:?}"
-            )));
-        };
-        let stream = start.into_stream(tls.config(server)).await?;
-        Ok((server, stream))
-    };
     let limit = worker.options.limits.header_timeout;
-    let (server, stream) = match tokio::time::timeout(limit, Box::pin(handshake)).await {
+    let shaking = Box::pin(shake(&worker, &snapshot, listener, &tls, stream, &client));
+    let shaken = match tokio::time::timeout(limit, shaking).await {
         Ok(Ok(shaken)) => shaken,
         Ok(Err(error)) => {
             tracing::debug!(%peer, %error, "tls handshake failed");
@@ -107,14 +106,69 @@ pub(crate) async fn serve(
         Err(_) => return,
     };
     drop(snapshot);
-    client.tls_server = Some(server);
-    let speaks_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    let io = Io::Tls(Box::new(stream.into()));
-    if speaks_h2 {
-        h2_server::serve(&worker, io, Vec::new(), Rc::new(client)).await;
-    } else {
-        h1_server::serve(&worker, io, Buffer::default(), &client).await;
+    match shaken {
+        Shaken::Http(server, stream) => {
+            client.tls_server = Some(server);
+            let speaks_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            let io = Io::Tls(stream);
+            if speaks_h2 {
+                h2_server::serve(&worker, io, Vec::new(), Rc::new(client)).await;
+            } else {
+                h1_server::serve(&worker, io, Buffer::default(), &client).await;
+            }
+        }
+        // The client counts among the process's connections for as long.
+        Shaken::Bytes(routed, io, buffer) => routed.serve(&worker, io, buffer).await,
     }
+}
+
+/// What a TLS connection turned out to carry.
+enum Shaken {
+    /// Requests, to this server.
+    Http(usize, Box<TlsStream<TcpStream>>),
+    /// Bytes that go on as they are, and those that have been read.
+    Bytes(Box<Routed>, Io, Buffer),
+}
+
+/// Reads what the client asks for, and decrypts unless the server it asks for does not want that.
+async fn shake(
+    worker: &Worker,
+    snapshot: &LocalSnapshot,
+    listener: usize,
+    tls: &ServerTls,
+    mut stream: TcpStream,
+    client: &Client,
+) -> io::Result<Shaken> {
+    let hello = hello::read(&mut stream).await?;
+    let name = hello
+        .accepted
+        .client_hello()
+        .server_name()
+        .map(str::to_owned);
+    let name = name.as_deref();
+    let termination = snapshot.mesh().listeners[listener].tls.as_ref();
+    let chosen = termination.and_then(|termination| {
+        let position = termination.select(name)?;
+        Some((position, &termination.servers[position].action))
+    });
+    let Some((server, action)) = chosen else {
+        let reason = format!("no certificate for server name {name:?}");
+        return Err(io::Error::other(reason));
+    };
+    let routed = |route| Box::new(tcp::route(worker, snapshot, route, client, name));
+    let Some(config) = tls.config(server) else {
+        let TlsAction::Passthrough(route) = action else {
+            unreachable!("only servers that decrypt nothing have no configuration");
+        };
+        let read = Buffer::holding(hello.bytes);
+        return Ok(Shaken::Bytes(routed(route), Io::Tcp(stream), read));
+    };
+    let start = StartHandshake::from_parts(hello.accepted, stream);
+    let stream = Box::new(start.into_stream(config).await?.into());
+    Ok(match action {
+        TlsAction::Tcp(route) => Shaken::Bytes(routed(route), Io::Tls(stream), Buffer::default()),
+        TlsAction::Http | TlsAction::Passthrough(_) => Shaken::Http(server, stream),
+    })
 }
 
 /// Tells HTTP/2 by prior knowledge from HTTP/1.1 by the first bytes.

@@ -34,6 +34,7 @@ mod options;
 mod places;
 mod pool;
 mod snapshot;
+mod tcp;
 mod telemetry;
 mod timer;
 mod transport;

@@ -56,6 +56,9 @@ pub struct Limits {
     /// How long a request's stream may carry nothing in either direction. Default 5 min, as Envoy's
     /// `stream_idle_timeout`.
     pub stream_idle_timeout: Duration,
+    /// How long a connection whose bytes go on as they are may carry nothing in either direction. Default 1 h, as
+    /// Envoy's TCP proxy.
+    pub tcp_idle_timeout: Duration,
     /// From SIGTERM to the hard stop. Default 25 s: Kubernetes kills after 30 s.
     pub drain_timeout: Duration,
     /// Bytes of a request or response head. Default 32 KiB: larger than HAProxy's 16 KiB and nginx's
@@ -76,6 +79,7 @@ impl Default for Limits {
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             stream_idle_timeout: Duration::from_secs(300),
+            tcp_idle_timeout: Duration::from_secs(3600),
             drain_timeout: Duration::from_secs(25),
             max_header_bytes: 32 * 1024,
             max_headers: 100,

@@ -168,20 +168,50 @@ impl Worker {
         client: &Client,
         protocol: &'static str,
     ) -> Option<Box<Line>> {
+        let mut line = self.new_line(client)?;
+        let agent = mesh::RequestHead::header(head, "user-agent");
+        line.method = head.method().to_owned();
+        line.authority = head.authority().to_owned();
+        line.path = head.path_and_query().to_owned();
+        line.protocol = protocol;
+        line.user_agent = agent
+            .map(|agent| String::from_utf8_lossy(&agent).into_owned())
+            .unwrap_or_default();
+        Some(line)
+    }
+
+    /// The same of a connection whose bytes go on as they are: dashes where there is no request.
+    pub(crate) fn connection_line(
+        &self,
+        client: &Client,
+        server_name: Option<&str>,
+    ) -> Option<Box<Line>> {
+        let mut line = self.new_line(client)?;
+        for text in [
+            &mut line.method,
+            &mut line.authority,
+            &mut line.path,
+            &mut line.user_agent,
+        ] {
+            text.push('-');
+        }
+        line.server_name = server_name.map(str::to_owned);
+        Some(line)
+    }
+
+    fn new_line(&self, client: &Client) -> Option<Box<Line>> {
         let log = self.shared.log.as_ref()?;
         let sampled = log.sample <= 1 || self.rng.borrow_mut().below(log.sample) == 0;
-        let agent = mesh::RequestHead::header(head, "user-agent");
         Some(Box::new(Line {
             log: log.clone(),
             sampled,
             peer: client.peer.to_string(),
-            method: head.method().to_owned(),
-            authority: head.authority().to_owned(),
-            path: head.path_and_query().to_owned(),
-            protocol,
-            user_agent: agent
-                .map(|agent| String::from_utf8_lossy(&agent).into_owned())
-                .unwrap_or_default(),
+            method: String::new(),
+            authority: String::new(),
+            server_name: None,
+            path: String::new(),
+            protocol: "-",
+            user_agent: String::new(),
             route: String::new(),
             cluster: String::new(),
             upstream: String::new(),

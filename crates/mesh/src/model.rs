@@ -57,6 +57,13 @@ pub struct TcpRoute {
     pub source: crate::Source,
 }
 
+impl TcpRoute {
+    /// Where one connection goes. `draw` is a uniformly random number; `None` if there is nowhere.
+    pub fn destination(&self, draw: u64) -> Option<&WeightedDestination> {
+        crate::route::draw_destination(&self.destinations, draw)
+    }
+}
+
 /// What a listener is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ListenerKind {

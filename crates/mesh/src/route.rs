@@ -184,7 +184,7 @@ fn first_match<'m>(
 }
 
 /// A destination by weight; a single one whatever its weight.
-fn draw_destination(
+pub(crate) fn draw_destination(
     destinations: &[WeightedDestination],
     draw: u64,
 ) -> Option<&WeightedDestination> {

@@ -72,6 +72,9 @@ pub(crate) struct ServeOptions {
     /// Time that a request may go without a byte in either direction, as Envoy's `stream_idle_timeout`
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = quantity::duration, help_heading = "Limits")]
     stream_idle_timeout: Duration,
+    /// Time that a TCP connection may go without a byte in either direction, as in Envoy
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = quantity::duration, help_heading = "Limits")]
+    tcp_idle_timeout: Duration,
     /// Time that requests in flight have to end after SIGTERM: Kubernetes kills after 30 s
     #[arg(long, value_name = "DURATION", default_value = "25s", value_parser = quantity::duration, help_heading = "Limits")]
     drain_timeout: Duration,
@@ -102,6 +105,7 @@ impl ServeOptions {
                 header_timeout: self.header_timeout,
                 idle_timeout: self.idle_timeout,
                 stream_idle_timeout: self.stream_idle_timeout,
+                tcp_idle_timeout: self.tcp_idle_timeout,
                 drain_timeout: self.drain_timeout,
                 max_header_bytes: self.max_header_bytes,
                 max_headers: self.max_headers.into(),

@@ -13,7 +13,7 @@ use crate::options::Limits;
 use crate::pool::{EndpointPool, Place};
 use crate::snapshot::LocalCluster;
 use crate::transport::Io;
-use crate::transport::connect::{Target, connect};
+use crate::transport::connect::{ClientTls, Target, connect};
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -100,12 +100,26 @@ pub(crate) async fn open_h2(
 
 /// A connection with TLS, if the cluster has it.
 pub(crate) async fn open(cluster: &LocalCluster, target: &Target) -> Result<Io, AcquireError> {
+    let tls = cluster.shared.tls.as_ref();
+    open_with(cluster, target, tls).await
+}
+
+/// The same for bytes of which nothing is known: TLS names no protocol.
+pub(crate) async fn open_for_bytes(
+    cluster: &LocalCluster,
+    target: &Target,
+) -> Result<Io, AcquireError> {
+    let tls = cluster.shared.tls.as_ref().map(ClientTls::without_alpn);
+    open_with(cluster, target, tls.as_ref()).await
+}
+
+async fn open_with(
+    cluster: &LocalCluster,
+    target: &Target,
+    tls: Option<&ClientTls>,
+) -> Result<Io, AcquireError> {
     let config = &cluster.shared.config.connection_pool;
-    let opening = connect(
-        target,
-        config.tcp_keepalive.as_ref(),
-        cluster.shared.tls.as_ref(),
-    );
+    let opening = connect(target, config.tcp_keepalive.as_ref(), tls);
     match timeout_at((Instant::now() + config.connect_timeout).into(), opening).await {
         Ok(Ok(io)) => Ok(io),
         Ok(Err(error)) => Err(AcquireError::Connect(target.clone(), error)),

@@ -1,6 +1,6 @@
 //! HTTP/1.1 towards clients.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
@@ -333,9 +333,14 @@ async fn tunnel(
         io: &connection.io,
         buffer: &mut connection.buffer,
     };
-    let (received, sent) = join(client, endpoint, &watch, timer).await;
-    record.bytes_received += received;
-    record.bytes_sent += sent;
+    let (received, sent) = (Cell::new(0), Cell::new(0));
+    let moved = |up, down| {
+        received.set(received.get() + up);
+        sent.set(sent.get() + down);
+    };
+    join(client, endpoint, &watch, timer, moved).await;
+    record.bytes_received += received.get();
+    record.bytes_sent += sent.get();
     drop(pick);
 }
 

@@ -15,40 +15,55 @@ pub(crate) struct TunnelEnd<'t> {
     pub(crate) buffer: &'t mut Buffer,
 }
 
-/// Passes bytes both ways until both ends have closed, one fails, or nothing moves for the idle timeout.
-/// Returns the bytes received from and sent to `client`.
+/// How a tunnel ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TunnelEnded {
+    /// Both ends have closed, one after the other.
+    Closed,
+    /// One failed.
+    Broken,
+    /// Nothing moved for too long.
+    Idle,
+}
+
+/// Passes bytes both ways until both ends have closed, one fails, or nothing moves for the idle timeout. `moved` is
+/// told of bytes received from and sent to `client`. However it ends, both connections are to be closed: there is
+/// nothing to tell either side.
 pub(crate) async fn join(
     client: TunnelEnd<'_>,
     endpoint: TunnelEnd<'_>,
     watch: &Watch,
     timer: &mut Timer,
-) -> (u64, u64) {
-    let (mut received, mut sent) = (0, 0);
-    let up = pass(client.io, client.buffer, endpoint.io, watch, &mut received);
-    let down = pass(endpoint.io, endpoint.buffer, client.io, watch, &mut sent);
-    // However it ends, both connections are closed: there is nothing to tell either side.
-    drop(
-        watch
-            .run(None, timer, async { Ok(tokio::try_join!(up, down)) })
-            .await,
-    );
-    (received, sent)
+    moved: impl Fn(u64, u64),
+) -> TunnelEnded {
+    let up = pass(client.io, client.buffer, endpoint.io, |bytes| {
+        watch.moved(bytes);
+        moved(bytes as u64, 0);
+    });
+    let down = pass(endpoint.io, endpoint.buffer, client.io, |bytes| {
+        watch.moved(bytes);
+        moved(0, bytes as u64);
+    });
+    let both = async { Ok(tokio::try_join!(up, down)) };
+    match watch.run(None, timer, both).await {
+        Ok(Ok(_)) => TunnelEnded::Closed,
+        Ok(Err(_)) => TunnelEnded::Broken,
+        Err(_) => TunnelEnded::Idle,
+    }
 }
 
 async fn pass(
     from: &RefCell<Io>,
     buffer: &mut Buffer,
     to: &RefCell<Io>,
-    watch: &Watch,
-    bytes: &mut u64,
+    moved: impl Fn(usize),
 ) -> io::Result<()> {
     loop {
         let count = buffer.filled().len();
         if count > 0 {
             write_all(to, buffer.filled(), &[]).await?;
             buffer.consume(count);
-            watch.moved(count);
-            *bytes += count as u64;
+            moved(count);
         }
         if buffer.fill(from).await? == 0 {
             return shutdown(to).await;

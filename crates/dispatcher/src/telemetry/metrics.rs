@@ -3,13 +3,14 @@
 //! Every worker has its own series, which only it writes, so counting costs a plain addition. The admin
 //! server adds up the series of all workers that have the same labels.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::connections::{self, ConnectionCounts, ConnectionSeries};
 use super::traffic::{self, TrafficCounters};
 use crate::exchange::flags::Flags;
 use crate::load_report::LoadCounters;
@@ -78,6 +79,7 @@ pub(crate) struct Registry {
     series: Mutex<Vec<Arc<Series>>>,
     loads: Mutex<Vec<Arc<LoadCounters>>>,
     traffic: Mutex<Vec<Arc<TrafficCounters>>>,
+    connections: Mutex<Vec<Arc<ConnectionSeries>>>,
 }
 
 /// One worker's series of one cluster.
@@ -86,6 +88,8 @@ pub(crate) struct ServiceMetrics {
     registry: Arc<Registry>,
     service: Arc<Service>,
     series: RefCell<Vec<Arc<Series>>>,
+    /// Made with the first.
+    connections: OnceCell<Arc<ConnectionSeries>>,
 }
 
 impl ServiceMetrics {
@@ -94,7 +98,27 @@ impl ServiceMetrics {
             registry,
             service: Arc::new(service),
             series: RefCell::default(),
+            connections: OnceCell::new(),
         }
+    }
+
+    /// Counts a connection whose bytes go on as they are.
+    pub(crate) fn connection(&self) -> ConnectionCounts {
+        ConnectionCounts::open(self.connections().clone())
+    }
+
+    /// Counts the end of one.
+    pub(crate) fn connection_closed(&self, flags: Flags) {
+        self.connections().closed(flags);
+    }
+
+    fn connections(&self) -> &Arc<ConnectionSeries> {
+        self.connections.get_or_init(|| {
+            let series = Arc::new(ConnectionSeries::new(self.service.clone()));
+            let mut all = self.registry.connections.lock().expect("no panic holds it");
+            all.push(series.clone());
+            series
+        })
     }
 
     /// Counts one finished request.
@@ -152,19 +176,10 @@ impl Series {
     }
 
     fn labels(&self) -> String {
-        let Service {
-            host,
-            name,
-            namespace,
-        } = &*self.service;
         let protocol = if self.outcome.is_grpc { "grpc" } else { "http" };
         let mut labels = format!(
-            "reporter=\"source\",destination_service=\"{}\",destination_service_name=\"{}\",\
-             destination_service_namespace=\"{}\",request_protocol=\"{protocol}\",\
-             response_code=\"{}\",response_flags=\"{}\"",
-            or_unknown(host),
-            or_unknown(name),
-            or_unknown(namespace),
+            "{},request_protocol=\"{protocol}\",response_code=\"{}\",response_flags=\"{}\"",
+            self.service.labels(),
             self.outcome.status,
             self.outcome.flags,
         );
@@ -172,6 +187,19 @@ impl Series {
             write!(labels, ",grpc_response_status=\"{status}\"").expect("a string takes all");
         }
         labels
+    }
+}
+
+impl Service {
+    /// What every series of it begins with.
+    pub(super) fn labels(&self) -> String {
+        format!(
+            "reporter=\"source\",destination_service=\"{}\",destination_service_name=\"{}\",\
+             destination_service_namespace=\"{}\"",
+            or_unknown(&self.host),
+            or_unknown(&self.name),
+            or_unknown(&self.namespace),
+        )
     }
 }
 
@@ -243,6 +271,7 @@ impl Registry {
         let out = &mut Lines(out);
         self.write_loads(out);
         traffic::write(&self.traffic.lock().expect("no panic holds it"), out);
+        connections::write(&self.connections.lock().expect("no panic holds it"), out);
         out.line("# HELP istio_requests_total Requests answered, by destination and outcome.");
         out.line("# TYPE istio_requests_total counter");
         for (labels, (buckets, _)) in &totals {

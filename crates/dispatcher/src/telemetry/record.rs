@@ -20,6 +20,8 @@ pub(crate) struct Record {
     /// 0 until an answer has begun.
     pub(crate) status: u16,
     pub(crate) flags: Flags,
+    /// It is a whole connection, in which no requests are known.
+    is_connection: bool,
     pub(crate) is_grpc: bool,
     pub(crate) grpc: Option<u8>,
     pub(crate) attempts: u32,
@@ -42,6 +44,8 @@ pub(crate) struct Line {
     pub(crate) peer: String,
     pub(crate) method: String,
     pub(crate) authority: String,
+    /// What TLS says of a connection whose bytes go on as they are.
+    pub(crate) server_name: Option<String>,
     pub(crate) path: String,
     pub(crate) protocol: &'static str,
     pub(crate) user_agent: String,
@@ -60,6 +64,7 @@ impl Record {
             delay: None,
             status: 0,
             flags: Flags::NONE,
+            is_connection: false,
             is_grpc: false,
             grpc: None,
             attempts: 0,
@@ -70,11 +75,19 @@ impl Record {
             line: None,
         }
     }
+
+    /// Of a connection whose bytes go on as they are.
+    pub(crate) fn of_connection(started: Instant, metrics: Rc<ServiceMetrics>) -> Self {
+        let mut record = Self::new(started, metrics);
+        record.is_connection = true;
+        record
+    }
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
-        if self.status == 0 && Flags::DELAY_INJECTED.contains(self.flags) {
+        let unanswered = self.status == 0 && !self.is_connection;
+        if unanswered && Flags::DELAY_INJECTED.contains(self.flags) {
             self.flags |= Flags::DOWNSTREAM_TERMINATION;
         }
         let duration = self.started.elapsed();
@@ -84,7 +97,11 @@ impl Drop for Record {
             grpc: self.grpc,
             is_grpc: self.is_grpc,
         };
-        self.metrics.count(outcome, duration);
+        if self.is_connection {
+            self.metrics.connection_closed(self.flags);
+        } else {
+            self.metrics.count(outcome, duration);
+        }
         if let Some(line) = &self.line
             && (line.sampled || self.status >= 500 || !self.flags.is_empty())
         {
@@ -112,7 +129,7 @@ impl Record {
             duration.as_millis(),
             line.peer,
             escaped(&line.user_agent),
-            escaped(&line.authority),
+            escaped(line.server_name.as_ref().unwrap_or(&line.authority)),
             line.upstream,
             line.cluster,
             line.route,
@@ -136,6 +153,7 @@ impl Record {
             "downstream_remote_address": line.peer,
             "user_agent": line.user_agent,
             "authority": line.authority,
+            "requested_server_name": line.server_name,
             "upstream_host": line.upstream,
             "upstream_transport_failure_reason": line.failure,
             "upstream_cluster": line.cluster,

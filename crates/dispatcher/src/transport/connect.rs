@@ -38,6 +38,18 @@ pub(crate) struct ClientTls {
     pub(crate) server_name: ServerName<'static>,
 }
 
+impl ClientTls {
+    /// The same without naming a protocol.
+    pub(crate) fn without_alpn(&self) -> Self {
+        let mut config = rustls::ClientConfig::clone(&self.config);
+        config.alpn_protocols.clear();
+        Self {
+            config: Arc::new(config),
+            server_name: self.server_name.clone(),
+        }
+    }
+}
+
 /// Connects and, where `tls` is given, shakes hands. No timeout: the caller's timer guards it.
 pub(crate) async fn connect(
     target: &Target,

@@ -1,6 +1,7 @@
 //! Byte streams to clients and endpoints, whatever they run over.
 
 pub(crate) mod connect;
+pub(crate) mod hello;
 mod tcp;
 pub(crate) mod tls;
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use mesh::{
-    CertificateSource, ClientAuth, Pem, TlsOrigination, TlsServer, TlsTermination, TlsVersion,
+    CertificateSource, ClientAuth, Pem, TlsAction, TlsOrigination, TlsServer, TlsTermination,
+    TlsVersion,
 };
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -52,7 +53,7 @@ pub enum TlsError {
 /// Termination on one listener: a configuration for each of [`TlsTermination::servers`], same order.
 #[derive(Debug)]
 pub(crate) struct ServerTls {
-    configs: Vec<Arc<ServerConfig>>,
+    configs: Vec<Option<Arc<ServerConfig>>>,
     files: Vec<(PathBuf, Option<SystemTime>)>,
 }
 
@@ -62,14 +63,18 @@ impl ServerTls {
         let mut files = Vec::new();
         let mut configs = Vec::with_capacity(termination.servers.len());
         for server in &termination.servers {
-            configs.push(Arc::new(server_config(server)?));
+            if matches!(server.action, TlsAction::Passthrough(_)) {
+                configs.push(None);
+                continue;
+            }
+            configs.push(Some(Arc::new(server_config(server)?)));
             collect_files(server, &mut files);
         }
         Ok(Self { configs, files })
     }
 
-    /// The configuration of the server at that position.
-    pub(crate) fn config(&self, server: usize) -> Arc<ServerConfig> {
+    /// The configuration of the server at that position; `None` for one that decrypts nothing.
+    pub(crate) fn config(&self, server: usize) -> Option<Arc<ServerConfig>> {
         self.configs[server].clone()
     }
 
