@@ -60,15 +60,15 @@ impl Input<'_> {
 impl Documents {
     /// Does what the specification says to do with all documents together. `files` are those that the objects were
     /// decoded from, `controller` the `controllerName` that is ours ([`crate::CONTROLLER`]). Without any
-    /// `GatewayClass` every Gateway is served, whatever class it names.
+    /// `GatewayClass` every Gateway is served, whatever class it names. Documents have to be in order
+    /// ([`Self::sort`]).
     pub fn attach(
-        &mut self,
+        &self,
         files: &[Document<'_>],
         world: &World,
         controller: &str,
         report: &Report,
     ) -> Attached {
-        self.sort();
         let input = Input {
             files,
             documents: self,

@@ -155,7 +155,7 @@ impl Documents {
     }
 
     /// Oldest first, and by namespace and name, so that nothing depends on where documents stand.
-    pub(crate) fn sort(&mut self) {
+    pub fn sort(&mut self) {
         fn by_age<T>(objects: &mut [Object<T>]) {
             objects.sort_by(|a, b| a.meta.age().cmp(&b.meta.age()));
         }

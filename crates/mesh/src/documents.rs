@@ -2,6 +2,7 @@
 //! resolved later.
 
 pub(crate) mod balancing_policy;
+pub(crate) mod config_map;
 pub(crate) mod consistent_hash;
 pub(crate) mod destination_rule;
 pub(crate) mod endpoint_slice;
@@ -10,6 +11,7 @@ pub(crate) mod health_check_policy;
 pub(crate) mod load_balancer;
 pub(crate) mod locality_setting;
 pub(crate) mod names;
+pub(crate) mod namespace;
 mod outlier_detection;
 pub(crate) mod pod;
 mod read;
@@ -36,6 +38,9 @@ pub(crate) struct Documents {
     pub(crate) endpoint_slices: Vec<Object<endpoint_slice::EndpointSlice>>,
     pub(crate) pods: Vec<Object<pod::Pod>>,
     pub(crate) secrets: Vec<Object<secret::Secret>>,
+    pub(crate) config_maps: Vec<Object<config_map::ConfigMap>>,
+    pub(crate) namespaces: Vec<Object<namespace::Namespace>>,
+    pub(crate) gateway_api: gateway_api::Documents,
     pub(crate) health_check_policies: Vec<Object<health_check_policy::HealthCheckPolicy>>,
     pub(crate) balancing_policies: Vec<Object<balancing_policy::BalancingPolicy>>,
 }

@@ -1,7 +1,7 @@
 //! Istio documents in, one validated [`Mesh`] out, and the route that each request takes through it.
 //!
 //! [`load`] takes the texts of document files (Istio's `Gateway`, `VirtualService`, `DestinationRule`,
-//! `ServiceEntry` and `WorkloadEntry`; Kubernetes' `Service`, `EndpointSlice`, `Endpoints`, `Pod` and `Secret`; our
+//! `ServiceEntry` and `WorkloadEntry`; Kubernetes' `Service`, `EndpointSlice`, `Endpoints`, `Pod`, `Secret`, `ConfigMap` and `Namespace`; the Gateway API's kinds; our
 //! own `BalancingPolicy` and `HealthCheckPolicy`) and finds every mistake at once, each with file, line and field. [`Mesh::route`] is what
 //! the proxy asks for each request, and [`Mesh::explain`] the same with reasons.
 //!
@@ -52,6 +52,7 @@ mod protocol;
 mod route;
 
 pub use affinity::*;
+pub use gateway_api;
 pub use hosts::{HostMatch, HostTable};
 pub use load::{IgnoredKind, Loaded, Options, SourceFile, Summary, load};
 pub use manifests::{Diagnostic, Severity, Source};

@@ -9,6 +9,7 @@ mod connections;
 mod credentials;
 mod delegates;
 mod endpoints;
+mod gateway_api;
 mod gateways;
 mod localities;
 mod mesh_listener;
@@ -43,7 +44,7 @@ pub(crate) fn link(
     documents: &Documents,
     options: &Options,
     report: &Report,
-) -> Mesh {
+) -> (Mesh, Vec<::gateway_api::Status>) {
     let delegates = delegates::Delegates::build(documents);
     let input = Input {
         files,
@@ -55,10 +56,14 @@ pub(crate) fn link(
     let mut registry = registry::Registry::build(input);
     policies::attach(input, &mut registry);
     let mut clusters = clusters::Clusters::new(input, &registry);
+    let gateway_api = gateway_api::Linked::new(input);
     let mut listeners = gateways::listeners(input, &mut clusters);
-    listeners.extend(mesh_listener::listener(input, &mut clusters));
-    Mesh {
+    gateway_api.add_listeners(&mut clusters, &mut listeners);
+    let mesh_rules = gateway_api.mesh_rules();
+    listeners.extend(mesh_listener::listener(input, &mesh_rules, &mut clusters));
+    let mesh = Mesh {
         listeners,
         clusters: clusters.into_clusters(),
-    }
+    };
+    (mesh, gateway_api.into_statuses())
 }

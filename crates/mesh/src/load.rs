@@ -68,6 +68,8 @@ pub struct Loaded {
     pub diagnostics: Vec<Diagnostic>,
     /// What was found.
     pub summary: Summary,
+    /// `.status` of the Gateway API's objects; empty when there is any error.
+    pub statuses: Vec<gateway_api::Status>,
 }
 
 /// How many documents of which kind were found.
@@ -107,7 +109,8 @@ pub fn load(files: &[SourceFile], options: &Options) -> Loaded {
         .collect();
     let documents = documents::read(&trees, options, &report, &mut summary);
     // What could not be read would only be missed where it is referred to.
-    let mesh = (!report.has_errors()).then(|| link::link(&trees, &documents, options, &report));
+    let linked = (!report.has_errors()).then(|| link::link(&trees, &documents, options, &report));
+    let (mesh, statuses) = linked.unzip();
     drop(documents);
     drop(trees);
     let mut diagnostics = report.into_diagnostics();
@@ -118,6 +121,7 @@ pub fn load(files: &[SourceFile], options: &Options) -> Loaded {
         mesh,
         diagnostics,
         summary,
+        statuses: statuses.unwrap_or_default(),
     }
 }
 

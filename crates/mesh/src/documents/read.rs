@@ -29,6 +29,12 @@ const NOT_SERVED: &[(&str, &str, &str)] = &[
     ),
     ("telemetry.istio.io", "Telemetry", NO_EFFECT),
     ("extensions.istio.io", "WasmPlugin", NO_EFFECT),
+    (gateway_api::GROUP, "UDPRoute", "datagrams are not taken"),
+    (
+        gateway_api::GROUP_EXPERIMENTAL,
+        "XBackendTrafficPolicy",
+        NO_EFFECT,
+    ),
 ];
 
 const NO_EFFECT: &str = "the document has no effect";
@@ -140,6 +146,19 @@ impl Reader<'_> {
                 }
             }
             ("" | "discovery.k8s.io" | "dalbi.io", _) => {}
+            (gateway_api::GROUP | gateway_api::GROUP_EXPERIMENTAL, kind) => {
+                match gateway_api::Kind::of(group, version, kind) {
+                    Some(Ok(of)) => {
+                        let decode = |fields: &mut Fields<'_>| of.decode(fields);
+                        if let Some(object) = self.read(kind, node, context, document, decode) {
+                            self.found.gateway_api.push(object);
+                        }
+                    }
+                    Some(Err(wrong)) => context.error(node.place, wrong),
+                    None => self.ignore_foreign(group, kind, api_version, context, node),
+                }
+                return;
+            }
             (NETWORKING, kind) => {
                 let served = NETWORKING_KINDS.iter().copied();
                 let finding = Finding::error(format!("{NETWORKING} has no kind `{kind}`"));
@@ -184,6 +203,8 @@ impl Reader<'_> {
             ("", "v1", "Endpoints") => read!(endpoint_slices, endpoint_slice::decode_endpoints),
             ("", "v1", "Pod") => read!(pods, pod::decode),
             ("", "v1", "Secret") => read!(secrets, secret::decode),
+            ("", "v1", "ConfigMap") => read!(config_maps, config_map::decode),
+            ("", "v1", "Namespace") => read!(namespaces, namespace::decode),
             ("discovery.k8s.io", "v1" | "v1beta1", "EndpointSlice") => {
                 read!(endpoint_slices, endpoint_slice::decode);
             }
@@ -231,7 +252,13 @@ impl Reader<'_> {
         let spec = decode(&mut fields);
         fields.finish();
         let meta = meta?;
-        match self.identities.get(meta.label.as_str()) {
+        // Istio's and the Gateway API's Gateways may have the same names.
+        let of_gateway_api = kind == "Gateway" && !node_is_of(node, NETWORKING);
+        let identity = match of_gateway_api {
+            true => format!("{} {}", gateway_api::GROUP, meta.label),
+            false => meta.label.clone(),
+        };
+        match self.identities.get(identity.as_str()) {
             Some(first) => {
                 let finding = Finding::error(format!("is already defined at {first}"));
                 let finding = finding.help("remove one of the two, or give it another name");
@@ -239,7 +266,7 @@ impl Reader<'_> {
             }
             None => {
                 let here = context.source(node.place);
-                self.identities.insert(meta.label.as_str().into(), here);
+                self.identities.insert(identity.into(), here);
             }
         }
         match self.summary.loaded.get_mut(kind) {
@@ -306,6 +333,12 @@ impl Reader<'_> {
     }
 }
 
+fn node_is_of(node: &Node<'_>, group: &str) -> bool {
+    let api_version = node.get("apiVersion").and_then(Node::text);
+    let of = api_version.and_then(|text| text.split_once('/'));
+    of.is_some_and(|(of, _)| of == group)
+}
+
 impl Documents {
     /// So that nothing depends on which file a document stands in.
     fn sort(&mut self) {
@@ -324,6 +357,9 @@ impl Documents {
         by_age(&mut self.endpoint_slices);
         by_age(&mut self.pods);
         by_age(&mut self.secrets);
+        by_age(&mut self.config_maps);
+        by_age(&mut self.namespaces);
+        self.gateway_api.sort();
         by_age(&mut self.health_check_policies);
         by_age(&mut self.balancing_policies);
     }

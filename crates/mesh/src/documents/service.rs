@@ -22,6 +22,8 @@ pub(crate) struct Port {
     /// May be empty.
     pub(crate) name: String,
     pub(crate) protocol: Protocol,
+    /// As written.
+    pub(crate) app_protocol: Option<String>,
     pub(crate) target: Target,
 }
 
@@ -100,6 +102,7 @@ fn service_port<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Port> {
         number,
         name,
         protocol,
+        app_protocol: app_protocol.map(str::to_owned),
         target: target.unwrap_or(Target::Number(number)),
     })
 }

@@ -82,6 +82,34 @@ impl<'d> Clusters<'d> {
         built
     }
 
+    /// The cluster of a service's port with changes of the Gateway API's, under a name of its own that ends in
+    /// `variant`.
+    pub(super) fn variant(
+        &mut self,
+        service: usize,
+        port: &Port,
+        variant: &str,
+        change: impl FnOnce(&mut Cluster),
+    ) -> Result<ClusterId, Unresolved> {
+        let key = (service, port.number);
+        // No subset is called so: `|` is not in names.
+        if let Some(known) = self.known.get(&key).and_then(|known| known.get(variant)) {
+            return known.clone();
+        }
+        let rules = self.rules_of(service);
+        let of = &self.registry.services[service];
+        let built = build(of, port, "", &rules, self.input).map(|mut cluster| {
+            cluster.name.push_str(variant);
+            change(&mut cluster);
+            let id = u32::try_from(self.clusters.len()).expect("fewer than 2^32 clusters");
+            self.clusters.push(cluster);
+            ClusterId(id)
+        });
+        let known = self.known.entry(key).or_default();
+        known.insert(variant.into(), built.clone());
+        built
+    }
+
     fn rules_of(&mut self, service: usize) -> HostRules<'d> {
         let Service {
             host, namespace, ..

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::Input;
 use super::clusters::{Clusters, Unresolved};
+use super::gateway_api::MeshRules;
 use super::registry::{Port, Service};
 use super::routes::{self, Scope};
 use crate::decode::Finding;
@@ -24,7 +25,11 @@ const PORT: u16 = 15001;
 const PORT_WITHOUT_SERVICE: u16 = 80;
 
 /// `None` if there is nothing to route to.
-pub(super) fn listener<'d>(input: Input<'d>, clusters: &mut Clusters<'d>) -> Option<Listener> {
+pub(super) fn listener<'d>(
+    input: Input<'d>,
+    rules: &MeshRules<'_>,
+    clusters: &mut Clusters<'d>,
+) -> Option<Listener> {
     let claims = Claims::build(input);
     let mut hosts = HostTable::default();
     let registry = clusters.registry;
@@ -37,7 +42,7 @@ pub(super) fn listener<'d>(input: Input<'d>, clusters: &mut Clusters<'d>) -> Opt
         let names = short_names.of(service);
         let local_name = short_names.local(service);
         for port in service.ports.iter().filter(|port| port.protocol.is_http()) {
-            let virtual_host = virtual_host(position, service, port, &claims, clusters);
+            let virtual_host = virtual_host(position, service, port, &claims, rules, clusters);
             let id = hosts.push(virtual_host);
             if let Some(name) = &local_name {
                 local_names.push((name.clone(), port.number, id));
@@ -91,8 +96,14 @@ fn virtual_host<'d>(
     service: &Service,
     port: &Port,
     claims: &Claims<'d>,
+    rules: &MeshRules<'_>,
     clusters: &mut Clusters<'d>,
 ) -> VirtualHost {
+    if let Some(name) = &service.kubernetes_name
+        && let Some((name, routes)) = rules.of(&service.namespace, name, port.number, clusters)
+    {
+        return VirtualHost { name, routes };
+    }
     if let Some(object) = claims.of(&service.host) {
         let scope = Scope {
             gateway: MESH,

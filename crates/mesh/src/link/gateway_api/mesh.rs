@@ -1,0 +1,61 @@
+//! Rules for requests to services, on the mesh listener.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::super::clusters::Clusters;
+use super::Linked;
+use super::filters::OfListener;
+use super::routes::Routes;
+use crate::model::Route;
+
+/// Rules whose parent is a Service.
+pub(in super::super) struct MeshRules<'a> {
+    linked: &'a Linked,
+}
+
+impl<'a> MeshRules<'a> {
+    pub(super) fn new(linked: &'a Linked) -> Self {
+        Self { linked }
+    }
+
+    /// The routes for a service's port, with who has them; none where nobody attached any. Routes of the clients'
+    /// namespace come instead of those of the Service's own, those for one port instead of those for all. The
+    /// listener's clients are taken to be in the dispatcher's own namespace.
+    pub(in super::super) fn of(
+        &self,
+        namespace: &str,
+        name: &str,
+        port: u16,
+        clusters: &mut Clusters<'_>,
+    ) -> Option<(String, Vec<Arc<Route>>)> {
+        let own = clusters.input.options.own_namespace();
+        let rules = self.linked.attached.mesh.iter().filter(|rules| {
+            (
+                rules.service.namespace.as_str(),
+                rules.service.name.as_str(),
+            ) == (namespace, name)
+                && rules.port.is_none_or(|of| of == port)
+                && rules.consumer.as_deref().is_none_or(|of| of == own)
+                && !rules.entries.is_empty()
+        });
+        let chosen = rules.max_by_key(|rules| (rules.consumer.is_some(), rules.port.is_some()))?;
+        let mut routes = Routes {
+            linked: self.linked,
+            listener: OfListener {
+                port: None,
+                is_tls: false,
+            },
+            client_certificate: None,
+            made: BTreeMap::new(),
+        };
+        let mut names: Vec<String> = Vec::new();
+        for entry in &chosen.entries {
+            let name = entry.rule.route.to_string();
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        Some((names.join(","), routes.of(&chosen.entries, clusters)))
+    }
+}
