@@ -39,6 +39,7 @@ impl Documents {
             mesh,
             mut diagnostics,
             summary,
+            ..
         } = mesh::load(&contents.files, options);
         let readable = contents.problems.is_empty();
         diagnostics.splice(0..0, contents.problems);
