@@ -6,10 +6,12 @@ pub(crate) mod config_map;
 pub(crate) mod consistent_hash;
 pub(crate) mod destination_rule;
 pub(crate) mod endpoint_slice;
+pub(crate) mod export_to;
 pub(crate) mod gateway;
 pub(crate) mod health_check_policy;
 pub(crate) mod load_balancer;
 pub(crate) mod locality_setting;
+pub(crate) mod mesh_config;
 pub(crate) mod names;
 pub(crate) mod namespace;
 mod outlier_detection;
@@ -18,6 +20,7 @@ mod read;
 pub(crate) mod secret;
 pub(crate) mod service;
 pub(crate) mod service_entry;
+pub(crate) mod sidecar;
 pub(crate) mod target_refs;
 pub(crate) mod traffic_policy;
 pub(crate) mod virtual_service;
@@ -35,6 +38,8 @@ pub(crate) struct Documents {
     pub(crate) service_entries: Vec<Object<service_entry::ServiceEntry>>,
     pub(crate) workload_entries: Vec<Object<workload::Workload>>,
     pub(crate) services: Vec<Object<service::Service>>,
+    pub(crate) sidecars: Vec<Object<sidecar::Sidecar>>,
+    pub(crate) mesh_config: mesh_config::MeshConfig,
     pub(crate) endpoint_slices: Vec<Object<endpoint_slice::EndpointSlice>>,
     pub(crate) pods: Vec<Object<pod::Pod>>,
     pub(crate) secrets: Vec<Object<secret::Secret>>,

@@ -18,6 +18,7 @@ mod registry;
 mod routes;
 mod rules;
 mod targets;
+mod view;
 
 use crate::decode::Report;
 use crate::documents::{Document, Documents};

@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::names::{check_label, check_pattern, export_to, host};
+use super::export_to::{self, ExportTo};
+use super::names::{check_label, check_pattern, host};
 use super::traffic_policy::{self, TrafficPolicy};
-use crate::decode::{Context, Fields, Located, NotServed, located, non_empty, string_map};
+use super::workload::match_labels;
+use crate::decode::{Context, Fields, Located, located, non_empty, string_map};
 use crate::yaml::Node;
 
 /// How to talk to a host, and the subsets of its endpoints.
@@ -13,6 +15,9 @@ pub(crate) struct DestinationRule {
     pub(crate) host: Located<String>,
     pub(crate) policy: Option<TrafficPolicy>,
     pub(crate) subsets: Vec<Subset>,
+    pub(crate) export_to: ExportTo,
+    /// Labels of the clients that it is for; `None` is all.
+    pub(crate) selector: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Debug)]
@@ -21,11 +26,6 @@ pub(crate) struct Subset {
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) policy: TrafficPolicy,
 }
-
-const NOT_SERVED: &[NotServed] = &[(
-    "workloadSelector",
-    "the rule holds for requests from everywhere",
-)];
 
 /// `kind: DestinationRule`.
 pub(crate) fn decode(object: &mut Fields<'_>) -> Option<DestinationRule> {
@@ -48,13 +48,15 @@ pub(crate) fn decode(object: &mut Fields<'_>) -> Option<DestinationRule> {
                 );
             }
         }
-        export_to(&mut fields);
-        fields.not_served(NOT_SERVED);
+        let export_to = export_to::decode(&mut fields, false);
+        let selector = fields.optional("workloadSelector", match_labels());
         fields.finish();
         Some(DestinationRule {
             host: host?,
             policy,
             subsets,
+            export_to,
+            selector,
         })
     })
 }

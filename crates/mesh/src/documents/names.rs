@@ -1,6 +1,6 @@
 //! What may stand where a host, a label or a list of namespaces is expected.
 
-use crate::decode::{Context, Fields, Finding, list_of, non_empty, string};
+use crate::decode::{Context, non_empty};
 use crate::yaml::Node;
 
 /// A host name, lower case and without the root's dot. Whether it may hold a wildcard is for the caller to check.
@@ -67,17 +67,6 @@ pub(crate) fn check_pattern(pattern: &str) -> Result<(), String> {
             "`{pattern}` has more than one wildcard; only the first character can be one"
         )),
         rest => check_name(rest),
-    }
-}
-
-/// `exportTo`: who may see the object. Everybody does so far.
-pub(crate) fn export_to(fields: &mut Fields<'_>) {
-    let visible = fields
-        .optional("exportTo", list_of(string))
-        .unwrap_or_default();
-    if visible.iter().any(|namespace| *namespace != "*") {
-        let message = "is not served yet: the object is seen from every namespace";
-        fields.report_at("exportTo", Finding::warning(message));
     }
 }
 

@@ -8,7 +8,6 @@ use crate::yaml::Node;
 
 /// Istio's kinds that say something about traffic or access which is not served yet.
 const NOT_SERVED: &[(&str, &str, &str)] = &[
-    ("networking.istio.io", "Sidecar", NO_EFFECT),
     ("networking.istio.io", "EnvoyFilter", NO_EFFECT),
     ("networking.istio.io", "ProxyConfig", NO_EFFECT),
     ("networking.istio.io", "WorkloadGroup", NO_EFFECT),
@@ -49,6 +48,7 @@ const NETWORKING_KINDS: &[&str] = &[
     "DestinationRule",
     "ServiceEntry",
     "WorkloadEntry",
+    "Sidecar",
 ];
 
 /// Our own kinds.
@@ -107,11 +107,28 @@ struct Reader<'r> {
     identities: HostMap<crate::Source>,
 }
 
+/// Istio's own, which its control plane reads.
+fn is_mesh_config_map(node: &Node<'_>) -> bool {
+    let name = node
+        .get("metadata")
+        .and_then(|metadata| metadata.get("name"));
+    name.and_then(Node::text) == Some("istio")
+        && node
+            .get("data")
+            .is_some_and(|data| data.get("mesh").is_some())
+}
+
 impl Reader<'_> {
     fn object(&mut self, node: &Node<'_>, context: Context<'_>, document: usize) {
         let text = |key| node.get(key).and_then(Node::text).unwrap_or_default();
         let (api_version, kind) = (text("apiVersion"), text("kind"));
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        let is_telling = |name: &&str| node.get(name).is_some();
+        if kind.is_empty() && api_version.is_empty() && mesh_config::TELLING.iter().any(is_telling)
+        {
+            self.mesh_config(node, context);
+            return;
+        }
         if kind.is_empty() && group != NETWORKING {
             self.ignore("no kind".to_owned(), context, node);
             return;
@@ -144,6 +161,10 @@ impl Reader<'_> {
                     );
                     return;
                 }
+            }
+            ("", "ConfigMap") if is_mesh_config_map(node) => {
+                self.mesh_config_map(node, context);
+                return;
             }
             ("" | "discovery.k8s.io" | "dalbi.io", _) => {}
             (gateway_api::GROUP | gateway_api::GROUP_EXPERIMENTAL, kind) => {
@@ -198,6 +219,7 @@ impl Reader<'_> {
                 read!(destination_rules, destination_rule::decode);
             }
             (NETWORKING, _, "ServiceEntry") => read!(service_entries, service_entry::decode),
+            (NETWORKING, _, "Sidecar") => read!(sidecars, sidecar::decode),
             (NETWORKING, _, "WorkloadEntry") => read!(workload_entries, workload::decode_entry),
             ("", "v1", "Service") => read!(services, service::decode),
             ("", "v1", "Endpoints") => read!(endpoint_slices, endpoint_slice::decode_endpoints),
@@ -322,6 +344,46 @@ impl Reader<'_> {
         );
     }
 
+    /// The text in Istio's own `ConfigMap`, whose lines are counted in the file.
+    fn mesh_config_map(&mut self, node: &Node<'_>, context: Context<'_>) {
+        let written = node.get("data").and_then(|data| data.get("mesh"));
+        let Some((written, text)) = written.and_then(|node| Some((node, node.text()?))) else {
+            return;
+        };
+        let text = "\n".repeat(written.place.line as usize) + text;
+        let text = crate::yaml::with_yaml_escapes(&text);
+        for parsed in crate::yaml::documents(&text) {
+            for error in &parsed.errors {
+                context.error(written.place, format!("`mesh`: {}", error.message));
+            }
+            if let Some(root) = &parsed.root {
+                let context = Context { root, ..context };
+                self.mesh_config(root, context);
+            }
+        }
+    }
+
+    fn mesh_config(&mut self, fields: &Node<'_>, context: Context<'_>) {
+        let context = Context {
+            object: "MeshConfig",
+            ..context
+        };
+        let Some(config) = mesh_config::decode(fields, context) else {
+            return;
+        };
+        let kind = self
+            .summary
+            .loaded
+            .entry("MeshConfig".to_owned())
+            .or_default();
+        *kind += 1;
+        if *kind > 1 {
+            let finding = Finding::error("the mesh is configured elsewhere already");
+            context.report(fields.place, finding.help("keep one MeshConfig"));
+        }
+        self.found.mesh_config = config;
+    }
+
     fn ignore(&mut self, kind: String, context: Context<'_>, node: &Node<'_>) {
         let first = context.source(node.place);
         let seen = self
@@ -354,6 +416,7 @@ impl Documents {
         by_age(&mut self.service_entries);
         by_age(&mut self.workload_entries);
         by_age(&mut self.services);
+        by_age(&mut self.sidecars);
         by_age(&mut self.endpoint_slices);
         by_age(&mut self.pods);
         by_age(&mut self.secrets);

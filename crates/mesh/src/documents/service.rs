@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::export_to::ExportTo;
 use crate::decode::{Context, Fields, located, non_empty, owned, port, string, string_map};
 use crate::decode::{Finding, Located, one_of};
 use crate::protocol::Protocol;
@@ -14,6 +15,7 @@ pub(crate) struct Service {
     pub(crate) selector: BTreeMap<String, String>,
     /// The DNS name of a `type: ExternalName` service.
     pub(crate) external_name: Option<Located<String>>,
+    pub(crate) export_to: ExportTo,
 }
 
 #[derive(Debug)]
@@ -62,6 +64,11 @@ const TYPES: &[(&str, bool)] = &[
 
 /// `kind: Service`.
 pub(crate) fn decode(object: &mut Fields<'_>) -> Option<Service> {
+    let metadata = object.node("metadata");
+    let annotations = metadata.and_then(|metadata| metadata.get("annotations"));
+    let annotation = annotations.and_then(|all| all.get("networking.istio.io/exportTo"));
+    let export_to = annotation.and_then(Node::text).unwrap_or_default();
+    let export_to = ExportTo::of_annotation(export_to);
     object.required("spec", |node, context| {
         let mut fields = Fields::of(node, context)?;
         let is_external = fields.optional("type", one_of(TYPES)).unwrap_or(false);
@@ -83,6 +90,7 @@ pub(crate) fn decode(object: &mut Fields<'_>) -> Option<Service> {
             ports,
             selector,
             external_name,
+            export_to: export_to.clone(),
         })
     })
 }

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::names::{check_pattern, export_to, host};
+use super::export_to::{self, ExportTo};
+use super::names::{check_pattern, host};
 use super::workload::{self, Address, Workload};
 use crate::decode::{
     Context, Fields, Finding, Located, list_of, located, non_empty, one_of, port, string,
@@ -18,6 +19,7 @@ pub(crate) struct ServiceEntry {
     pub(crate) resolution: Resolution,
     pub(crate) endpoints: Vec<Workload>,
     pub(crate) selector: Option<BTreeMap<String, String>>,
+    pub(crate) export_to: ExportTo,
 }
 
 #[derive(Debug)]
@@ -65,7 +67,7 @@ pub(crate) fn decode(object: &mut Fields<'_>) -> Option<ServiceEntry> {
             "location",
             one_of(&[("MESH_EXTERNAL", ()), ("MESH_INTERNAL", ())]),
         );
-        export_to(&mut fields);
+        let export_to = export_to::decode(&mut fields, true);
         // They name what a workload's own certificate must hold under ISTIO_MUTUAL, which is not served.
         fields.accept(&["subjectAltNames"]);
 
@@ -126,6 +128,7 @@ pub(crate) fn decode(object: &mut Fields<'_>) -> Option<ServiceEntry> {
             resolution,
             endpoints,
             selector,
+            export_to,
         })
     })
 }

@@ -30,6 +30,8 @@ pub(crate) struct PortPolicy {
 #[derive(Debug, Clone)]
 pub(crate) struct Pool {
     pub(crate) limits: ConnectionPool,
+    /// Whether `connectTimeout` is written; else the mesh's configuration says it.
+    pub(crate) has_connect_timeout: bool,
     /// `h2UpgradePolicy`; `None` keeps the port's own protocol.
     pub(crate) upgrade_to_h2: Option<bool>,
 }
@@ -185,6 +187,7 @@ fn connection_pool<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Pool>
     let mut fields = Fields::of(node, context)?;
     let mut pool = Pool {
         limits: ConnectionPool::default(),
+        has_connect_timeout: false,
         upgrade_to_h2: None,
     };
     let limits = &mut pool.limits;
@@ -199,9 +202,9 @@ fn connection_pool<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Pool>
             &mut limits.max_connections,
             tcp.optional("maxConnections", count),
         );
-        limits.connect_timeout = tcp
-            .optional("connectTimeout", positive_duration)
-            .unwrap_or(limits.connect_timeout);
+        let connect_timeout = tcp.optional("connectTimeout", positive_duration);
+        pool.has_connect_timeout = connect_timeout.is_some();
+        limits.connect_timeout = connect_timeout.unwrap_or(limits.connect_timeout);
         limits.tcp_keepalive = tcp.optional("tcpKeepalive", keepalive);
         limits.idle_timeout = tcp
             .optional("idleTimeout", duration)
@@ -242,7 +245,7 @@ fn connection_pool<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Pool>
     Some(pool)
 }
 
-fn keepalive<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<TcpKeepalive> {
+pub(crate) fn keepalive<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<TcpKeepalive> {
     let mut fields = Fields::of(node, context)?;
     let keepalive = TcpKeepalive {
         probes: fields.optional("probes", count),

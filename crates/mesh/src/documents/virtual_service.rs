@@ -12,10 +12,11 @@ mod rule;
 
 pub(crate) use condition::MatchEntry;
 pub(crate) use connection::{ConnectionMatch, ConnectionRule};
-pub(crate) use forwarding::{Destination, Target, default_retries};
+pub(crate) use forwarding::{Destination, Target, default_retries, retries};
 pub(crate) use rule::{DelegateTo, Rule, RuleAction};
 
-use super::names::{check_pattern, export_to, host};
+use super::export_to::{self, ExportTo};
+use super::names::{check_pattern, host};
 use crate::decode::{Context, Fields, Finding, Located, located, non_empty};
 
 /// Rules for hosts.
@@ -30,6 +31,7 @@ pub(crate) struct VirtualService {
     pub(crate) tls: Vec<ConnectionRule>,
     /// For other connections.
     pub(crate) tcp: Vec<ConnectionRule>,
+    pub(crate) export_to: ExportTo,
 }
 
 /// The name that stands for all clients inside the mesh.
@@ -45,7 +47,7 @@ pub(crate) fn decode(object: &mut Fields<'_>) -> Option<VirtualService> {
         let tls = fields.list("tls", connection::tls);
         let tcp = fields.list("tcp", connection::tcp);
         connection::check_sni_hosts(&tls, &hosts, context);
-        export_to(&mut fields);
+        let export_to = export_to::decode(&mut fields, false);
 
         let is_delegate = hosts.is_empty();
         if is_delegate {
@@ -82,6 +84,7 @@ pub(crate) fn decode(object: &mut Fields<'_>) -> Option<VirtualService> {
             http,
             tls,
             tcp,
+            export_to,
         })
     })
 }

@@ -121,15 +121,24 @@ fn address<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Address> {
     ))
 }
 
-/// Labels that select workloads.
+/// Labels that select workloads, as `labels`.
 pub(crate) fn selector<'d>() -> impl Decode<'d, BTreeMap<String, String>> {
-    |node, context| {
+    labels_of("labels")
+}
+
+/// The same as `matchLabels`.
+pub(crate) fn match_labels<'d>() -> impl Decode<'d, BTreeMap<String, String>> {
+    labels_of("matchLabels")
+}
+
+fn labels_of<'d>(name: &'static str) -> impl Decode<'d, BTreeMap<String, String>> {
+    move |node, context| {
         let mut fields = Fields::of(node, context)?;
-        let labels = fields.optional("labels", string_map).unwrap_or_default();
+        let labels = fields.optional(name, string_map).unwrap_or_default();
         for (key, value) in &labels {
             if key.contains('*') || value.contains('*') {
                 fields.error_at(
-                    "labels",
+                    name,
                     format!("wildcard in `{key}: {value}`; a selector matches exact labels"),
                 );
             }

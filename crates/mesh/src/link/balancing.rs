@@ -10,6 +10,7 @@ use crate::affinity::{HashKey, UserLocality};
 use crate::decode::Finding;
 use crate::documents::balancing_policy::BalancingPolicy;
 use crate::documents::locality_setting::LocalitySetting;
+use crate::documents::mesh_config::MeshConfig;
 use crate::documents::traffic_policy::PortPolicy;
 use crate::model::Admission;
 
@@ -28,7 +29,7 @@ pub(super) struct Balancing<'r> {
 pub(super) fn resolve<'r>(
     rule: &'r PortPolicy,
     service: &Service,
-    input: Input<'_>,
+    input: Input<'r>,
 ) -> Balancing<'r> {
     let mut settings = alba::Settings::default();
     let balancer = rule.load_balancer.as_ref();
@@ -45,7 +46,7 @@ pub(super) fn resolve<'r>(
             user_locality: None,
             probe_path: None,
             admission: None,
-            priorities: places(rule, None, &mut settings),
+            priorities: places(rule, None, &input.documents.mesh_config, &mut settings),
             settings,
         };
     };
@@ -115,7 +116,12 @@ pub(super) fn resolve<'r>(
     if let Some(detection) = &policy.outlier_detection {
         settings.outlier_detection = Some(detection.clone());
     }
-    let priorities = places(rule, Some(policy), &mut settings);
+    let priorities = places(
+        rule,
+        Some(policy),
+        &input.documents.mesh_config,
+        &mut settings,
+    );
     if let Some(place) = policy.learned.prices_place
         && settings.locality != LocalityPolicy::Prices
     {
@@ -142,11 +148,13 @@ pub(super) fn resolve<'r>(
 fn places<'r>(
     rule: &'r PortPolicy,
     policy: Option<&BalancingPolicy>,
+    config: &'r MeshConfig,
     settings: &mut alba::Settings,
 ) -> Option<&'r LocalitySetting> {
     let has_prices = policy.is_some_and(|policy| policy.learned.prices_place.is_some());
     let balancer = rule.load_balancer.as_ref();
-    let Some(setting) = balancer.and_then(|balancer| balancer.locality.as_ref()) else {
+    let own = balancer.and_then(|balancer| balancer.locality.as_ref());
+    let Some(setting) = own.or(config.locality.as_ref().filter(|_| !has_prices)) else {
         if rule.outlier_detection.is_some() && !has_prices {
             settings.locality = LocalityPolicy::Failover(Vec::new());
         }

@@ -8,13 +8,15 @@ use super::registry::{Port, Registry, Service};
 use super::rules::{HostRules, Rules};
 use super::{Input, credentials, localities};
 use crate::documents::Metadata;
-use crate::documents::traffic_policy::{INSTEAD_OF_ISTIO_MUTUAL, Tls, TlsMode};
+use crate::documents::mesh_config::MeshConfig;
+use crate::documents::traffic_policy::{INSTEAD_OF_ISTIO_MUTUAL, Pool, Tls, TlsMode};
 use crate::documents::workload::selects;
 use crate::hosts::HostMap;
 use crate::model::{
     CertificateSource, Cluster, ClusterId, ConnectionPool, Endpoint, TlsOrigination,
     UpstreamProtocol,
 };
+use crate::protocol::Protocol;
 
 /// All clusters so far.
 pub(super) struct Clusters<'d> {
@@ -157,12 +159,11 @@ fn build(
             }),
     };
     let endpoints = selected.map(endpoint).collect();
-    let (connection_pool, upgrade) = match policy.connection_pool {
-        Some(pool) => (pool.limits, pool.upgrade_to_h2),
-        None => (ConnectionPool::default(), None),
-    };
+    let config = &input.documents.mesh_config;
+    let (connection_pool, upgrade) = pool(policy.connection_pool.as_ref(), config);
     let protocol = match upgrade {
         Some(true) => UpstreamProtocol::Http2,
+        None if config.upgrade_to_h2 && port.protocol == Protocol::Http => UpstreamProtocol::Http2,
         // `DO_NOT_UPGRADE` is about upgrading; a port that is HTTP/2 already stays it.
         Some(false) | None => port.protocol.upstream(),
     };
@@ -187,6 +188,19 @@ fn build(
         tls,
         health_check: service.health_check.clone(),
     })
+}
+
+/// A rule's limits over the mesh's.
+fn pool(rule: Option<&Pool>, config: &MeshConfig) -> (ConnectionPool, Option<bool>) {
+    let mut limits = rule.map_or_else(ConnectionPool::default, |rule| rule.limits.clone());
+    let has_timeout = rule.is_some_and(|rule| rule.has_connect_timeout);
+    if let Some(timeout) = config.connect_timeout.filter(|_| !has_timeout) {
+        limits.connect_timeout = timeout;
+    }
+    limits.tcp_keepalive = limits
+        .tcp_keepalive
+        .or_else(|| config.tcp_keepalive.clone());
+    (limits, rule.and_then(|rule| rule.upgrade_to_h2))
 }
 
 /// TLS towards endpoints. What can't be done as written is not done by halves: the error says why.

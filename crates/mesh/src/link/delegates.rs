@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::routes::gateway_name;
+use super::view::rules_are_exported;
 use super::{Input, NOT_FOUND};
 use crate::decode::Finding;
 use crate::documents::virtual_service::{DelegateTo, MatchEntry, Rule, RuleAction, VirtualService};
@@ -79,6 +80,15 @@ fn delegated<'d>(
         context.report(to.name.place, finding);
         return Vec::new();
     };
+    if !rules_are_exported(object, &root.meta.namespace, input) {
+        let message = format!(
+            "{} is not exported to namespace {}: the rule is left out",
+            object.meta.label, root.meta.namespace
+        );
+        let context = root.context(input.files, input.report);
+        context.report(to.name.place, Finding::warning(message));
+        return Vec::new();
+    }
     let of_root = in_full(&root_rule.matches, &root.meta.namespace);
     let rules = object.spec.http.iter().enumerate();
     let merged = rules.filter_map(|(position, rule)| {

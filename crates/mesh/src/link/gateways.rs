@@ -12,6 +12,7 @@ use tls::tls_server;
 use super::clusters::Clusters;
 use super::connections;
 use super::routes::{Scope, gateway_name};
+use super::view::rules_are_exported;
 use super::{Input, NOT_FOUND};
 use crate::decode::Finding;
 use crate::documents::gateway::{Gateway, Server, ServerHost, ServerMode, Transport};
@@ -71,13 +72,30 @@ fn attached<'d>(input: Input<'d>) -> BTreeMap<String, Vec<&'d Object<VirtualServ
                         Finding::warning(format!("Gateway {full} is not there")).code(NOT_FOUND);
                     context.report(written.place, finding);
                 }
-                Some(gateway) => found.push(*gateway),
+                Some(gateway) => {
+                    let client = client_of(gateway, input);
+                    if !rules_are_exported(service, client, input) {
+                        let message = format!(
+                            "the VirtualService is not exported to namespace {client} of Gateway {full}: it has no effect there"
+                        );
+                        context.report(written.place, Finding::warning(message));
+                        continue;
+                    }
+                    found.push(*gateway);
+                }
             }
             attached.entry(full).or_default().push(service);
         }
         report_foreign_hosts(service, &found, input);
     }
     attached
+}
+
+/// The namespace that a gateway's clients are taken to be in: this dispatcher's, or if that is not known the
+/// gateway's, beside which it most often runs.
+fn client_of<'d>(gateway: &'d Object<Gateway>, input: Input<'d>) -> &'d str {
+    let own = input.options.namespace.as_deref();
+    own.unwrap_or(&gateway.meta.namespace)
 }
 
 /// Hosts of a VirtualService that no server of its gateways answers for.
@@ -162,11 +180,13 @@ fn listener<'d>(
             report_conflict(gateway, server, &taken, transport, clusters.input);
             continue;
         }
+        let client = client_of(gateway, clusters.input);
         let services = attached.get(&full_name).map_or(&[][..], Vec::as_slice);
         let scope = Scope {
             gateway: &full_name,
             port,
             is_tls: transport == Transport::Tls,
+            client,
         };
         if parts.add(gateway, server, services, scope, clusters)
             && !parts.names.contains(&full_name)

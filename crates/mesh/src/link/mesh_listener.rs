@@ -9,8 +9,10 @@ use super::clusters::{Clusters, Unresolved};
 use super::gateway_api::MeshRules;
 use super::registry::{Port, Service};
 use super::routes::{self, Scope};
+use super::view::View;
 use crate::decode::Finding;
 use crate::documents::Object;
+use crate::documents::sidecar::{Outbound, OutboundPolicy};
 use crate::documents::virtual_service::{MESH, VirtualService, default_retries};
 use crate::hosts::{HostTable, fully_qualified, is_subset, pattern_rank};
 use crate::model::{
@@ -30,18 +32,25 @@ pub(super) fn listener<'d>(
     rules: &MeshRules<'_>,
     clusters: &mut Clusters<'d>,
 ) -> Option<Listener> {
-    let claims = Claims::build(input);
+    let view = View::new(input);
+    let claims = Claims::build(input, &view);
     let mut hosts = HostTable::default();
     let registry = clusters.registry;
     let mut short_names = ShortNames::default();
-    for service in &registry.services {
-        short_names.claim(service, &input.options.default_namespace);
+    let seen = |service: &&Service| {
+        let mut ports = service.ports.iter();
+        ports.any(|port| view.sees(service, port.number))
+    };
+    for service in registry.services.iter().filter(seen) {
+        short_names.claim(service, input.options.own_namespace());
     }
     let mut local_names: Vec<(String, u16, VirtualHostId)> = Vec::new();
     for (position, service) in registry.services.iter().enumerate() {
         let names = short_names.of(service);
         let local_name = short_names.local(service);
-        for port in service.ports.iter().filter(|port| port.protocol.is_http()) {
+        let ports = service.ports.iter();
+        let ports = ports.filter(|port| port.protocol.is_http() && view.sees(service, port.number));
+        for port in ports {
             let virtual_host = virtual_host(position, service, port, &claims, rules, clusters);
             let id = hosts.push(virtual_host);
             if let Some(name) = &local_name {
@@ -54,11 +63,14 @@ pub(super) fn listener<'d>(
             }
         }
     }
-    for (host, object) in claims.without_service(registry.hosts()) {
+    let seen_hosts = registry.services.iter().filter(seen);
+    let seen_hosts = seen_hosts.map(|service| service.host.as_str());
+    for (host, object) in claims.without_service(seen_hosts) {
         let scope = Scope {
             gateway: MESH,
             port: PORT_WITHOUT_SERVICE,
             is_tls: false,
+            client: input.options.own_namespace(),
         };
         let routes = routes::build(object, scope, clusters);
         if !routes.is_empty() {
@@ -75,6 +87,11 @@ pub(super) fn listener<'d>(
         hosts.name(&name, Some(port), id);
         hosts.name(&name, None, id);
     }
+    if let Some(outbound) = view.outbound()
+        && outbound.policy == OutboundPolicy::RegistryOnly
+    {
+        block_all(&mut hosts, outbound);
+    }
     (!hosts.is_empty()).then(|| Listener {
         name: MESH.to_owned(),
         kind: ListenerKind::Mesh,
@@ -85,6 +102,31 @@ pub(super) fn listener<'d>(
         server_hosts: Vec::new(),
         tcp: Vec::new(),
     })
+}
+
+/// 502 for hosts that nobody has, as a sidecar answers with `REGISTRY_ONLY`.
+fn block_all(hosts: &mut HostTable, outbound: &Outbound) {
+    let route = Route {
+        name: "block_all".to_owned(),
+        matches: Vec::new(),
+        action: Action::DirectResponse {
+            status: 502,
+            body: Arc::default(),
+        },
+        headers: HeaderEdits::default(),
+        timeout: None,
+        retries: default_retries(),
+        rewrite: None,
+        fault: None,
+        mirrors: Vec::new(),
+        cors: None,
+        source: outbound.source.clone(),
+    };
+    let id = hosts.push(VirtualHost {
+        name: "block_all".to_owned(),
+        routes: vec![Arc::new(route)],
+    });
+    hosts.name("*", None, id);
 }
 
 fn object_name(object: &Object<VirtualService>) -> String {
@@ -109,6 +151,7 @@ fn virtual_host<'d>(
             gateway: MESH,
             port: port.number,
             is_tls: false,
+            client: clusters.input.options.own_namespace(),
         };
         let routes = routes::build(object, scope, clusters);
         if !routes.is_empty() {
@@ -138,7 +181,7 @@ fn virtual_host<'d>(
         action: Action::Forward(vec![destination]),
         headers: HeaderEdits::default(),
         timeout: None,
-        retries: default_retries(),
+        retries: clusters.input.documents.mesh_config.retries.clone(),
         rewrite: None,
         fault: None,
         mirrors: Vec::new(),
@@ -157,7 +200,7 @@ struct Claims<'d> {
 }
 
 impl<'d> Claims<'d> {
-    fn build(input: Input<'d>) -> Self {
+    fn build(input: Input<'d>, view: &View<'d>) -> Self {
         let mut by_host: BTreeMap<String, &Object<VirtualService>> = BTreeMap::new();
         for object in &input.documents.virtual_services {
             let in_mesh = object
@@ -165,7 +208,7 @@ impl<'d> Claims<'d> {
                 .gateways
                 .iter()
                 .any(|gateway| gateway.value == MESH);
-            if !in_mesh || object.spec.http.is_empty() {
+            if !in_mesh || object.spec.http.is_empty() || !view.sees_rules(object) {
                 continue;
             }
             for host in &object.spec.hosts {

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use super::Input;
 use super::endpoints::{Candidate, Slices, Workloads, at_port, candidate, without_duplicates};
+use super::view::is_exported;
 use crate::Source;
 use crate::decode::Finding;
 use crate::documents::Object;
+use crate::documents::export_to::ExportTo;
 use crate::documents::service::{self, Target};
 use crate::documents::service_entry::{self, Resolution, ServiceEntry};
 use crate::documents::workload::{Address, Workload};
@@ -26,6 +28,7 @@ pub(super) struct Service {
     pub(super) namespace: String,
     /// Set for a Kubernetes `Service`, which has short names too.
     pub(super) kubernetes_name: Option<String>,
+    pub(super) export_to: ExportTo,
     pub(super) ports: Vec<Port>,
     pub(super) health_check: Option<HealthCheck>,
     /// Position of its `BalancingPolicy` among the documents.
@@ -55,6 +58,7 @@ impl Registry {
                 }
             }
         }
+        let client = input.options.own_namespace();
         for object in &input.documents.service_entries {
             for host in &object.spec.hosts {
                 let entry = entry_service(object, host, &workloads, input);
@@ -70,6 +74,14 @@ impl Registry {
                     {
                         first.merge(entry);
                     }
+                    // Each namespace may have a host of its own that others don't see.
+                    Some(first)
+                        if is_exported(&entry, client, input)
+                            && !is_exported(first, client, input) =>
+                    {
+                        *first = entry;
+                    }
+                    Some(_) if !is_exported(&entry, client, input) => {}
                     Some(first) => {
                         let message = format!(
                             "host `{}` is already defined in namespace {}",
@@ -158,6 +170,7 @@ fn kubernetes_service(
         host: service_host(&meta.name, &meta.namespace, &input.options.cluster_domain),
         namespace: meta.namespace.clone(),
         kubernetes_name: Some(meta.name.to_ascii_lowercase()),
+        export_to: spec.export_to.clone(),
         ports: ports.collect(),
         health_check: None,
         balancing_policy: None,
@@ -231,6 +244,7 @@ fn entry_service(
         host: host.to_owned(),
         namespace: meta.namespace.clone(),
         kubernetes_name: None,
+        export_to: spec.export_to.clone(),
         ports: ports.collect(),
         health_check: None,
         balancing_policy: None,

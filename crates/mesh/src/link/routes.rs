@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use super::clusters::{Clusters, Unresolved};
 use super::delegates::{self, Effective};
+use super::view::is_exported;
 use super::{Input, NOT_FOUND};
 use crate::decode::{Context, Finding, Located, did_you_mean};
 use crate::documents::Object;
 use crate::documents::virtual_service::{
-    Destination, MESH, MatchEntry, Rule, RuleAction, Target, VirtualService, default_retries,
+    Destination, MESH, MatchEntry, Rule, RuleAction, Target, VirtualService,
 };
 use crate::documents::workload::selects;
 use crate::hosts::fully_qualified;
@@ -25,6 +26,8 @@ pub(super) struct Scope<'s> {
     /// The listener's port; on the mesh listener the service's.
     pub(super) port: u16,
     pub(super) is_tls: bool,
+    /// The namespace that clients are taken to be in.
+    pub(super) client: &'s str,
 }
 
 /// The name of a gateway as a document of `namespace` writes it, in full.
@@ -103,7 +106,7 @@ fn route(rule: &Effective<'_>, scope: Scope<'_>, clusters: &mut Clusters<'_>) ->
         retries: rule
             .part(|rule| rule.retries.as_ref())
             .cloned()
-            .unwrap_or_else(default_retries),
+            .unwrap_or_else(|| clusters.input.documents.mesh_config.retries.clone()),
         rewrite,
         fault: fault.and_then(in_force).map(Box::new),
         mirrors: mirrors(rule, scope, clusters),
@@ -244,6 +247,13 @@ fn resolve(
         return Err(host_not_found(&full, host, context, clusters));
     };
     let service = &registry.services[position];
+    if !is_exported(service, scope.client, clusters.input) {
+        let message = format!("{full} is not exported to namespace {}", scope.client);
+        let finding = Finding::warning(message.clone()).code(NOT_FOUND);
+        let help = format!("add `{}` to the service's `exportTo`", scope.client);
+        context.report(host.place, finding.help(help));
+        return Err(message);
+    }
     let number = port.unwrap_or(match service.ports.as_slice() {
         [only] => only.number,
         _ => scope.port,

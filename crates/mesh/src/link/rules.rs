@@ -3,19 +3,25 @@
 use std::collections::BTreeMap;
 
 use super::Input;
+use crate::decode::Finding;
 use crate::documents::Object;
 use crate::documents::destination_rule::{DestinationRule, Subset};
 use crate::documents::traffic_policy::PortPolicy;
-use crate::hosts::{fully_qualified, pattern_rank};
-
-/// Istio's root namespace, whose rules hold for hosts of every namespace.
-const ROOT_NAMESPACE: &str = "istio-system";
+use crate::documents::workload::selects;
+use crate::hosts::{HostMap, fully_qualified, pattern_rank};
 
 pub(super) type Rule<'d> = &'d Object<DestinationRule>;
 
-/// Rules by host.
+/// Rules by namespace.
 pub(super) struct Rules<'d> {
-    exact: BTreeMap<String, Vec<Rule<'d>>>,
+    input: Input<'d>,
+    namespaces: BTreeMap<&'d str, Namespace<'d>>,
+}
+
+/// A namespace's rules by host.
+#[derive(Default)]
+struct Namespace<'d> {
+    exact: HostMap<Vec<Rule<'d>>>,
     wildcards: BTreeMap<String, Vec<Rule<'d>>>,
 }
 
@@ -25,57 +31,119 @@ pub(super) struct HostRules<'d>(Vec<Rule<'d>>);
 
 impl<'d> Rules<'d> {
     pub(super) fn build(input: Input<'d>) -> Self {
-        let (mut exact, mut wildcards): (BTreeMap<_, Vec<_>>, BTreeMap<_, Vec<_>>) =
-            Default::default();
+        let mut namespaces: BTreeMap<_, Namespace<'_>> = BTreeMap::new();
         for rule in &input.documents.destination_rules {
+            let namespace = namespaces.entry(rule.meta.namespace.as_str()).or_default();
             let host = fully_qualified(
                 &rule.spec.host,
                 &rule.meta.namespace,
                 &input.options.cluster_domain,
             );
-            let target = if host.starts_with('*') {
-                &mut wildcards
+            if host.starts_with('*') {
+                namespace.wildcards.entry(host).or_default().push(rule);
             } else {
-                &mut exact
-            };
-            target.entry(host).or_default().push(rule);
+                namespace.exact.entry(host.into()).or_default().push(rule);
+            }
         }
-        Self { exact, wildcards }
+        let rules = Self { input, namespaces };
+        rules.report_unreachable();
+        rules
     }
 
-    /// The host's own rules, else those of the longest wildcard; of those the ones in the service's namespace,
-    /// else in the root namespace, else in the first. (Istio asks the client's namespace before these; with one
-    /// cluster for all clients there is none to ask.)
+    /// The rules of the client's namespace, else of the service's, else of the root namespace: in each those for the
+    /// host itself, else those for the longest wildcard. Of these the ones that are for this client's labels, else
+    /// the ones for everybody.
     pub(super) fn of(&self, host: &str, namespace: &str) -> HostRules<'d> {
-        let by_wildcard = || {
-            let fitting = self
-                .wildcards
-                .iter()
-                .filter_map(|(pattern, rules)| Some((pattern_rank(pattern, host)?, rules)));
-            fitting
-                .max_by_key(|(rank, _)| *rank)
-                .map(|(_, rules)| rules)
+        let client = self.input.options.own_namespace();
+        let root = self.input.documents.mesh_config.root_namespace.as_str();
+        // In the root namespace only rules for nobody else are the client's own.
+        let is_own = |rule: Rule<'_>| client != root || !self.is_exported(rule);
+        let own = self.namespaces.get(client);
+        let own = own.and_then(|own| own.find(host, is_own));
+        let exported = |namespace: &str| {
+            let sees = |rule: Rule<'_>| self.sees(rule, client);
+            self.namespaces.get(namespace)?.find(host, sees)
         };
-        let Some(rules) = self.exact.get(host).or_else(by_wildcard) else {
-            return HostRules::default();
-        };
-        let has = |wanted: &str| rules.iter().any(|rule| rule.meta.namespace == wanted);
-        let first = || {
-            rules
-                .first()
-                .map_or(namespace, |rule| rule.meta.namespace.as_str())
-        };
-        let chosen = [namespace, ROOT_NAMESPACE]
+        let found = own
+            .or_else(|| exported(namespace))
+            .or_else(|| exported(root));
+        let (selecting, for_all): (Vec<_>, Vec<_>) = found
+            .unwrap_or_default()
             .into_iter()
-            .find(|wanted| has(wanted))
-            .unwrap_or_else(first);
-        HostRules(
-            rules
-                .iter()
-                .copied()
-                .filter(|rule| rule.meta.namespace == chosen)
-                .collect(),
-        )
+            .partition(|rule| rule.spec.selector.is_some());
+        let labels = self.input.options.labels.as_ref();
+        let selects_client = |rule: &Rule<'d>| {
+            let selector = labels.zip(rule.spec.selector.as_ref());
+            rule.meta.namespace == client
+                && selector.is_some_and(|(labels, selector)| selects(selector, labels))
+        };
+        let selecting: Vec<_> = selecting.into_iter().filter(selects_client).collect();
+        HostRules(if selecting.is_empty() {
+            for_all
+        } else {
+            selecting
+        })
+    }
+
+    fn sees(&self, rule: Rule<'_>, client: &str) -> bool {
+        let default = &self.input.documents.mesh_config.destination_rule_export_to;
+        let own = rule.meta.namespace.as_str();
+        rule.spec.export_to.includes(own, client, default)
+    }
+
+    /// Whether everybody sees a rule.
+    fn is_exported(&self, rule: Rule<'_>) -> bool {
+        // No namespace has this name, so only `*` includes it.
+        self.sees(rule, "")
+    }
+
+    /// Says which rules have no effect here: those for labels that nobody knows, and those that are not exported.
+    fn report_unreachable(&self) {
+        let (input, options) = (self.input, self.input.options);
+        let client = options.own_namespace();
+        for rule in &input.documents.destination_rules {
+            let is_foreign = rule.meta.namespace != client;
+            let finding = if rule.spec.selector.is_some() && is_foreign {
+                let message = format!(
+                    "`workloadSelector` is for clients in namespace {} only: this dispatcher runs in {client}",
+                    rule.meta.namespace
+                );
+                Finding::warning(message)
+            } else if rule.spec.selector.is_some() && options.labels.is_none() {
+                let message = "`workloadSelector` can't be tested, as this dispatcher knows no \
+                               labels of its own: the rule has no effect";
+                Finding::warning(message).help("give it its labels with `--labels`")
+            } else if is_foreign && !self.sees(rule, client) {
+                let message = format!(
+                    "is not exported to namespace {client}, where this dispatcher runs: it has no effect"
+                );
+                Finding::warning(message)
+            } else {
+                continue;
+            };
+            let context = rule.context(input.files, input.report);
+            context.report(rule.spec.host.place, finding);
+        }
+    }
+}
+
+impl<'d> Namespace<'d> {
+    /// The rules for a host that `sees` lets through.
+    fn find(&self, host: &str, sees: impl Fn(Rule<'d>) -> bool) -> Option<Vec<Rule<'d>>> {
+        let visible = |rules: &Vec<Rule<'d>>| {
+            let rules: Vec<_> = rules.iter().copied().filter(|rule| sees(rule)).collect();
+            (!rules.is_empty()).then_some(rules)
+        };
+        let by_wildcard = || {
+            let wildcards = self.wildcards.iter();
+            let fitting = wildcards.filter_map(|(pattern, rules)| {
+                Some((pattern_rank(pattern, host)?, visible(rules)?))
+            });
+            let longest = fitting.max_by_key(|(rank, _)| *rank);
+            longest.map(|(_, rules)| rules)
+        };
+        let exact = self.exact.get(host).and_then(visible);
+        exact.or_else(by_wildcard)
     }
 }
 

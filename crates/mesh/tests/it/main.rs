@@ -16,3 +16,4 @@ mod paths;
 mod properties;
 mod request;
 mod size;
+mod visibility;

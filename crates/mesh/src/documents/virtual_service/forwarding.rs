@@ -93,7 +93,7 @@ pub(crate) fn default_retries() -> RetryPolicy {
 /// Envoy's base interval.
 const BACKOFF: Duration = Duration::from_millis(25);
 
-pub(super) fn retries<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<RetryPolicy> {
+pub(crate) fn retries<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<RetryPolicy> {
     let mut fields = Fields::of(node, context)?;
     let mut policy = default_retries();
     policy.attempts = fields
