@@ -1,5 +1,6 @@
 //! Which route a request takes: the function that the proxy, `dalbi explain` and `dalbi test` all call.
 
+mod covering;
 mod explain;
 mod matching;
 mod path;
