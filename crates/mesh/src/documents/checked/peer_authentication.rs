@@ -26,7 +26,8 @@ pub(super) fn check(object: &mut Fields<'_>) -> Option<()> {
                 match port.parse::<u64>() {
                     Ok(1..=65535) => {}
                     Ok(_) => {
-                        context.error(node.place, format!("`{port}`: a port must be 1 to 65535"))
+                        let message = format!("`{port}`: a port must be 1 to 65535");
+                        context.error(node.place, message);
                     }
                     Err(_) => context.error(node.place, format!("`{port}` is not a port number")),
                 }
