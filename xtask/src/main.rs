@@ -1,8 +1,9 @@
 //! What developers and CI run beside plain cargo: `cargo xtask lint`, `cargo xtask test`,
-//! `cargo xtask fuzz`, `cargo xtask instructions`, `cargo xtask bench`.
+//! `cargo xtask fuzz`, `cargo xtask instructions`, `cargo xtask conformance`, `cargo xtask bench`.
 
 mod arrows;
 mod bench;
+mod conformance;
 mod dependencies;
 mod fuzz;
 mod instructions;
@@ -47,6 +48,14 @@ enum Command {
         #[arg(long)]
         record: bool,
     },
+    /// Runs third-party cases against the binary and shows what came of each; what follows is handed on, for
+    /// example `cargo xtask conformance HTTPRoute` or `cargo xtask conformance --write`.
+    #[command(disable_help_flag = true)]
+    Conformance {
+        /// Handed on to `conformance`; `--help` tells what there is.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// Installs the proxies that are compared, builds for release and runs `bench` with what follows,
     /// for example `cargo xtask bench proxy --quick`.
     #[command(disable_help_flag = true)]
@@ -65,6 +74,7 @@ fn main() -> ExitCode {
         Command::Instructions { record } => {
             metadata::Metadata::load().and_then(|metadata| instructions::run(&metadata, record))
         }
+        Command::Conformance { arguments } => conformance::run(&arguments),
         Command::Bench { arguments } => bench::run(&arguments),
     };
     match outcome {

@@ -150,10 +150,8 @@ async fn request(
         is_head,
         worker,
     };
-    if let Some(delay) = record.delay
-        && !hold(delay, &mut source, timer, &mut record).await
-    {
-        return Some(Close::Now);
+    if let Some(delay) = record.delay {
+        hold(delay, timer, &mut record).await;
     }
     let end = match prepared {
         Prepared::Forward(prepared) => {

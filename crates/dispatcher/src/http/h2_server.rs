@@ -205,8 +205,7 @@ async fn stream(
     let ended = {
         let exchange = pin!(async {
             if let Some(delay) = record.delay {
-                // It leaves by a reset, which drops all of this.
-                hold(delay, &mut source, &mut timer, &mut record).await;
+                hold(delay, &mut timer, &mut record).await;
             }
             match prepared {
                 Prepared::Forward(prepared) => {

@@ -1,14 +1,33 @@
 //! Which kind a document is, and what becomes of it.
 
-use super::checked::Checked;
 use super::*;
 use crate::decode::{Context, Fields, Finding, Report, did_you_mean, list_of};
 use crate::hosts::HostMap;
 use crate::load::{IgnoredKind, Options, Summary};
 use crate::yaml::Node;
 
-/// The Gateway API's kinds that say something about traffic which is not served yet.
+/// Istio's kinds that say something about traffic or access which is not served yet.
 const NOT_SERVED: &[(&str, &str, &str)] = &[
+    ("networking.istio.io", "EnvoyFilter", NO_EFFECT),
+    ("networking.istio.io", "ProxyConfig", NO_EFFECT),
+    ("networking.istio.io", "WorkloadGroup", NO_EFFECT),
+    (
+        "security.istio.io",
+        "AuthorizationPolicy",
+        "requests that it denies are let through",
+    ),
+    (
+        "security.istio.io",
+        "PeerAuthentication",
+        "what a listener takes is said by its Gateway alone",
+    ),
+    (
+        "security.istio.io",
+        "RequestAuthentication",
+        "requests with bad tokens are let through",
+    ),
+    ("telemetry.istio.io", "Telemetry", NO_EFFECT),
+    ("extensions.istio.io", "WasmPlugin", NO_EFFECT),
     (gateway_api::GROUP, "UDPRoute", "datagrams are not taken"),
     (
         gateway_api::GROUP_EXPERIMENTAL,
@@ -123,13 +142,6 @@ impl Reader<'_> {
             self.ignore(format!("{api_version} {kind}"), context, node);
             return;
         }
-        if let Some(checked) = Checked::of(group, kind) {
-            let message = format!("{kind} is not served yet: {}", checked.consequence);
-            context.warning(node.place, message);
-            self.object_of(kind, node, context, document, checked.check);
-            self.ignore(format!("{api_version} {kind}"), context, node);
-            return;
-        }
         match (group, kind) {
             ("", "List") => {
                 let items = node
@@ -229,15 +241,14 @@ impl Reader<'_> {
         Some(())
     }
 
-    /// An object's metadata, and what else it says.
-    fn object_of<T>(
-        &self,
+    fn read<T>(
+        &mut self,
         kind: &str,
         node: &Node<'_>,
         context: Context<'_>,
         document: usize,
         decode: impl Fn(&mut Fields<'_>) -> Option<T>,
-    ) -> Option<(Metadata, Option<T>)> {
+    ) -> Option<Object<T>> {
         // The name is part of every finding, so it is looked up before anything is judged.
         let metadata = node.get("metadata");
         let of = |key| {
@@ -262,18 +273,7 @@ impl Reader<'_> {
         );
         let spec = decode(&mut fields);
         fields.finish();
-        Some((meta?, spec))
-    }
-
-    fn read<T>(
-        &mut self,
-        kind: &str,
-        node: &Node<'_>,
-        context: Context<'_>,
-        document: usize,
-        decode: impl Fn(&mut Fields<'_>) -> Option<T>,
-    ) -> Option<Object<T>> {
-        let (meta, spec) = self.object_of(kind, node, context, document, decode)?;
+        let meta = meta?;
         // Istio's and the Gateway API's Gateways may have the same names.
         let of_gateway_api = kind == "Gateway" && !node_is_of(node, NETWORKING);
         let identity = match of_gateway_api {
@@ -284,8 +284,7 @@ impl Reader<'_> {
             Some(first) => {
                 let finding = Finding::error(format!("is already defined at {first}"));
                 let finding = finding.help("remove one of the two, or give it another name");
-                let object = &meta.label;
-                Context { object, ..context }.report(node.place, finding);
+                context.report(node.place, finding);
             }
             None => {
                 let here = context.source(node.place);

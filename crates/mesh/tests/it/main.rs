@@ -8,7 +8,6 @@
 mod conformance;
 mod documentation;
 mod folder;
-mod gateway_api;
 mod gateways;
 mod golden;
 mod localities;

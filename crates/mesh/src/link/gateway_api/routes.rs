@@ -110,8 +110,7 @@ fn route(
     }
 }
 
-/// For findings.
-pub(super) fn route_label(rule: &HttpRule) -> String {
+fn route_label(rule: &HttpRule) -> String {
     let kind = if rule.is_grpc {
         "GRPCRoute"
     } else {
