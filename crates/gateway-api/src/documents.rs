@@ -26,7 +26,7 @@ pub struct Kind(Of);
 enum Of {
     GatewayClass,
     Gateway,
-    ListenerSet,
+    ListenerSet { is_experimental: bool },
     HttpRoute,
     GrpcRoute,
     TlsRoute,
@@ -39,12 +39,21 @@ enum Of {
 const KINDS: &[(&str, &str, &[&str], Of)] = &[
     (GROUP, "GatewayClass", &["v1", "v1beta1"], Of::GatewayClass),
     (GROUP, "Gateway", &["v1", "v1beta1"], Of::Gateway),
-    (GROUP, "ListenerSet", &["v1"], Of::ListenerSet),
+    (
+        GROUP,
+        "ListenerSet",
+        &["v1"],
+        Of::ListenerSet {
+            is_experimental: false,
+        },
+    ),
     (
         GROUP_EXPERIMENTAL,
         "XListenerSet",
         &["v1alpha1"],
-        Of::ListenerSet,
+        Of::ListenerSet {
+            is_experimental: true,
+        },
     ),
     (GROUP, "HTTPRoute", &["v1", "v1beta1"], Of::HttpRoute),
     (GROUP, "GRPCRoute", &["v1", "v1alpha2"], Of::GrpcRoute),
@@ -106,7 +115,9 @@ impl Kind {
         let content = match self.0 {
             Of::GatewayClass => gateway_class::decode(fields).map(Content::GatewayClass),
             Of::Gateway => gateway::decode(fields).map(Content::Gateway),
-            Of::ListenerSet => listener_set::decode(fields).map(Content::ListenerSet),
+            Of::ListenerSet { is_experimental } => {
+                listener_set::decode(fields, is_experimental).map(Content::ListenerSet)
+            }
             Of::HttpRoute => route::http::decode(fields).map(Content::Route),
             Of::GrpcRoute => route::grpc::decode(fields).map(Content::Route),
             Of::TlsRoute => route::decode_tls(fields).map(Content::Route),

@@ -187,11 +187,15 @@ impl GatewayState<'_> {
         Name::new(&self.object.meta.namespace, &self.object.meta.name)
     }
 
+    /// Whether its listeners can be. With addresses none of which can be used there is nowhere to listen.
+    pub(super) fn can_be_served(&self) -> bool {
+        let nowhere = self.addresses.is_empty() && self.unusable_address.is_some();
+        self.refused.is_none() && !nowhere
+    }
+
     /// What is served of it.
     pub(super) fn into_listeners(self, input: Input<'_>) -> Vec<Listener> {
-        // With addresses none of which can be used there is nowhere to listen.
-        let nowhere = self.addresses.is_empty() && self.unusable_address.is_some();
-        if self.refused.is_some() || nowhere {
+        if !self.can_be_served() {
             return Vec::new();
         }
         let gateway = self.name();

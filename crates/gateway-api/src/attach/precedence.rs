@@ -52,13 +52,13 @@ pub(super) fn sort(entries: &mut [Entry]) {
     entries.sort_by_key(|entry| Reverse(weight(&entry.when)));
 }
 
-/// More is before less. The specification leaves the place of regular expressions open: they stand between exact
+/// More is before less, first of the service that gRPC names. The specification leaves the place of regular expressions open: they stand between exact
 /// paths and prefixes, since behind the prefix `/` nothing would ever reach them.
 fn weight(when: &HttpMatch) -> impl Ord + use<> {
     let path = match &when.path {
-        PathMatch::Exact(path) => (2, path.len()),
-        PathMatch::Regex(path) => (1, path.len()),
-        PathMatch::Prefix(path) => (0, path.len()),
+        PathMatch::Exact(path) => (when.service_length, 2, path.len()),
+        PathMatch::Regex(path) => (when.service_length, 1, path.len()),
+        PathMatch::Prefix(path) => (when.service_length, 0, path.len()),
     };
     (
         path,

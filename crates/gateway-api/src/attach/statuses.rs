@@ -6,12 +6,12 @@ use super::policies::{Policies, PolicyState};
 use super::routes::RouteState;
 use super::{Input, Problem};
 use crate::FEATURES;
-use crate::GROUP;
 use crate::documents::gateway_class::GatewayClass;
 use crate::status::{
     Address, AncestorStatus, Condition, ListenerStatus, ParentReference, RouteGroupKind,
     RouteParentStatus, Status, StatusOf,
 };
+use crate::{GROUP, GROUP_EXPERIMENTAL};
 use manifests::{Metadata, Object};
 
 /// Of every object that is ours, by kind and name.
@@ -38,8 +38,12 @@ pub(super) fn all(
 }
 
 fn status(kind: &str, meta: &Metadata, status: StatusOf) -> Status {
+    let api_version = match kind {
+        "XListenerSet" => format!("{GROUP_EXPERIMENTAL}/v1alpha1"),
+        _ => format!("{GROUP}/v1"),
+    };
     Status {
-        api_version: format!("{GROUP}/v1"),
+        api_version,
         kind: kind.to_owned(),
         namespace: (kind != "GatewayClass").then(|| meta.namespace.clone()),
         name: meta.name.clone(),
@@ -141,7 +145,9 @@ fn gateway(state: &GatewayState<'_>) -> Status {
     let of = StatusOf::Gateway {
         addresses: addresses.collect(),
         conditions,
-        listeners: own().map(|one| listener(one, generation)).collect(),
+        listeners: own()
+            .map(|one| listener(one, state.can_be_served(), generation))
+            .collect(),
         attached_listener_sets: attached,
     };
     status("Gateway", meta, of)
@@ -183,15 +189,22 @@ fn listener_set(gateway: &GatewayState<'_>, position: usize, set: &SetState<'_>)
         accepted,
         unless("Programmed", problem.as_ref(), "Programmed", generation),
     ];
-    let listeners = of_set().map(|one| listener(one, generation)).collect();
+    let listeners = of_set()
+        .map(|one| listener(one, gateway.can_be_served(), generation))
+        .collect();
     let of = StatusOf::ListenerSet {
         conditions,
         listeners,
     };
-    status("ListenerSet", meta, of)
+    let kind = match set.object.spec.is_experimental {
+        true => "XListenerSet",
+        false => "ListenerSet",
+    };
+    status(kind, meta, of)
 }
 
-fn listener(state: &ListenerState<'_>, generation: Option<i64>) -> ListenerStatus {
+/// `gateway` says whether the Gateway can be served at all.
+fn listener(state: &ListenerState<'_>, gateway: bool, generation: Option<i64>) -> ListenerStatus {
     let kind = |kind: &crate::documents::route::RouteKind| RouteGroupKind {
         group: GROUP,
         kind: kind.name(),
@@ -200,7 +213,7 @@ fn listener(state: &ListenerState<'_>, generation: Option<i64>) -> ListenerStatu
     let invalid = Problem::new("Invalid", "the listener can't be served");
     let not_programmed = match &state.conflict {
         Some(conflict) => Some(conflict),
-        None => (!state.is_programmed()).then_some(&invalid),
+        None => (!state.is_programmed() || !gateway).then_some(&invalid),
     };
     let conflicted = match &state.conflict {
         Some(conflict) => Condition::new(

@@ -14,9 +14,11 @@ pub(crate) struct ListenerSet {
     pub(crate) parent_namespace: Option<String>,
     pub(crate) parent_place: manifests::yaml::Place,
     pub(crate) listeners: Vec<Listener>,
+    /// An `XListenerSet`.
+    pub(crate) is_experimental: bool,
 }
 
-pub(crate) fn decode(object: &mut Fields<'_>) -> Option<ListenerSet> {
+pub(crate) fn decode(object: &mut Fields<'_>, is_experimental: bool) -> Option<ListenerSet> {
     object.required("spec", |node, context| {
         let mut fields = Fields::of(node, context)?;
         let parent = fields.required("parentRef", |node, context| {
@@ -41,6 +43,7 @@ pub(crate) fn decode(object: &mut Fields<'_>) -> Option<ListenerSet> {
             parent_namespace,
             parent_place,
             listeners,
+            is_experimental,
         })
     })
 }

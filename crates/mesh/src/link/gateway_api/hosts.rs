@@ -8,7 +8,7 @@ use ::gateway_api::Listener;
 use super::super::clusters::Clusters;
 use super::routes::Routes;
 use crate::hosts::{HostTable, is_subset};
-use crate::model::{Action, HeaderEdits, Route, VirtualHost};
+use crate::model::{Route, VirtualHost};
 
 /// A listener's host name, or `*`.
 pub(super) fn pattern(listener: &Listener) -> &str {
@@ -58,39 +58,6 @@ impl Patterns {
             let mine = self.0.entry(pattern.clone()).or_default();
             mine.0.extend(names.iter().cloned());
             mine.1.extend(routes.iter().cloned());
-        }
-    }
-
-    /// Names of other listeners of the port, which a connection with this one's certificate must not ask for.
-    pub(super) fn misdirect(&mut self, own: &Listener, others: &[&Listener]) {
-        for other in others {
-            let name = pattern(other);
-            if name == pattern(own)
-                || self
-                    .0
-                    .get(name)
-                    .is_some_and(|(_, routes)| !routes.is_empty())
-            {
-                continue;
-            }
-            let route = Route {
-                name: "misdirected".to_owned(),
-                matches: Vec::new(),
-                action: Action::DirectResponse {
-                    status: 421,
-                    body: Arc::from(*b"this name has another certificate; connect anew\n"),
-                },
-                headers: HeaderEdits::default(),
-                timeout: None,
-                retries: super::routes::none(),
-                rewrite: None,
-                fault: None,
-                mirrors: Vec::new(),
-                cors: None,
-                source: other.source.clone(),
-            };
-            let entry = self.0.entry(name.to_owned()).or_default();
-            entry.1.push(Arc::new(route));
         }
     }
 

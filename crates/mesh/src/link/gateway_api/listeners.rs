@@ -138,9 +138,8 @@ fn build(
                 all.extend(&Patterns::of(listener, shared, &mut routes, clusters));
             }
             Protocol::Https(settings) => {
-                let mut own = Patterns::of(listener, shared, &mut routes, clusters);
+                let own = Patterns::of(listener, shared, &mut routes, clusters);
                 all.extend(&own);
-                own.misdirect(listener, shared);
                 let hosts = vec![pattern(listener).to_owned()];
                 servers.push(server(hosts, Some(settings), TlsAction::Http, clusters));
                 server_hosts.push(own.table());

@@ -191,11 +191,3 @@ fn retries(rule: &HttpRule) -> RetryPolicy {
     }
     policy
 }
-
-/// For answers that no endpoint gives.
-pub(super) fn none() -> RetryPolicy {
-    RetryPolicy {
-        attempts: 0,
-        ..default_retries()
-    }
-}
