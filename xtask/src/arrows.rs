@@ -62,7 +62,15 @@ const RULES: &[Rule] = &[
     Rule {
         name: "dalbi",
         pure: false,
-        may_use: &["alba", "dalbi-load", "dispatcher", "http1", "mesh", "sim"],
+        may_use: &[
+            "alba",
+            "dalbi-load",
+            "dispatcher",
+            "http1",
+            "manifests",
+            "mesh",
+            "sim",
+        ],
     },
     Rule {
         name: "bench",

@@ -15,12 +15,14 @@ Examples:
   dalbi proxy --from :8080 --to 127.0.0.1:9001           serve without documents
   dalbi check manifests/                                 what is wrong with these documents?
   dalbi explain manifests/ GET http://shop.example/cart  where does this request go, and why?
+  dalbi test manifests/                                  are requests routed as its tests say?
+  dalbi diff manifests/ manifests.new/                   what changes for requests?
   dalbi upstream --listen 127.0.0.1:9001 --name hello    a test server to send traffic to
 
 Exit codes:
   0  all went well
-  1  the documents have errors
-  2  the command line was not understood
+  1  the documents have errors (diff: there are differences; test: a test fails)
+  2  the command line was not understood (diff, test: the documents have errors)
   3  something failed while running, for example a port that is taken";
 
 /// A load balancer that serves Istio documents from a folder.
@@ -41,6 +43,10 @@ enum Command {
     Proxy(commands::proxy::Arguments),
     /// Say what is wrong with documents
     Check(commands::check::Arguments),
+    /// Run unit tests of routes
+    Test(commands::test::Arguments),
+    /// Say what changes for requests between two folders
+    Diff(commands::diff::Arguments),
     /// Say where a request would go, and why not elsewhere
     Explain(commands::explain::Arguments),
     /// Show live traffic to six unequal servers
@@ -58,8 +64,10 @@ enum Command {
 pub(crate) enum Verdict {
     /// Nothing to complain of.
     Good,
-    /// The documents have errors, which have been told.
+    /// The documents have errors, or what was looked for is there. It has been told.
     Findings,
+    /// What was to be looked at can't be used, which has been told: for commands whose findings are something else.
+    BadInput,
 }
 
 /// The command line was well-formed, but asks for what cannot be.
@@ -77,6 +85,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Proxy(arguments) => commands::proxy::run(&arguments),
         Command::Demo(arguments) => commands::demo::run(&arguments),
         Command::Check(arguments) => commands::check::run(&arguments),
+        Command::Test(arguments) => commands::test::run(&arguments),
+        Command::Diff(arguments) => commands::diff::run(&arguments),
         Command::Explain(arguments) => commands::explain::run(&arguments),
         Command::Upstream(arguments) => commands::upstream::run(&arguments),
         Command::Sim(arguments) => commands::sim::run(&arguments),
@@ -85,6 +95,7 @@ pub(crate) fn run() -> ExitCode {
     match result {
         Ok(Verdict::Good) => ExitCode::SUCCESS,
         Ok(Verdict::Findings) => ExitCode::from(1),
+        Ok(Verdict::BadInput) => ExitCode::from(2),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // Standard error may be closed as well; the exit code still tells.

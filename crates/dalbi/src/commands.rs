@@ -3,10 +3,12 @@
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod demo;
+pub(crate) mod diff;
 pub(crate) mod explain;
 pub(crate) mod proxy;
 pub(crate) mod run;
 pub(crate) mod sim;
+pub(crate) mod test;
 pub(crate) mod upstream;
 
 use std::collections::BTreeMap;

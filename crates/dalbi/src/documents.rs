@@ -25,6 +25,8 @@ pub(crate) struct Documents {
     pub(crate) diagnostics: Vec<Diagnostic>,
     /// Counts per kind.
     pub(crate) summary: Summary,
+    /// How many files have test cases for `dalbi test`, and were left out for it.
+    pub(crate) test_files: usize,
 }
 
 impl Documents {
@@ -48,6 +50,7 @@ impl Documents {
             mesh: mesh.filter(|_| readable),
             diagnostics,
             summary,
+            test_files: contents.tests.len(),
         }
     }
 

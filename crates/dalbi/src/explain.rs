@@ -1,10 +1,12 @@
 //! Which way a request would take through the documents, and why not another one.
 
+mod client;
 mod request;
 mod story;
 mod text;
 
-pub(crate) use request::Request;
+pub(crate) use client::Client;
+pub(crate) use request::{Arrived, Request};
 pub(crate) use story::Story;
 
 use mesh::{Listener, ListenerKind, Mesh, RequestHead};

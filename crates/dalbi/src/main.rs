@@ -3,12 +3,15 @@
 mod cli;
 mod commands;
 mod demo;
+mod describe;
+mod diff;
 mod documents;
 mod explain;
 mod load;
 mod logging;
 mod quantity;
 mod report;
+mod route_tests;
 mod serve;
 mod signals;
 mod simulate;

@@ -204,3 +204,11 @@ async fn grpc() {
         (200, "9")
     );
 }
+
+#[test]
+fn route_tests() {
+    let output = support::run_to_end(&["test", support::example("route-tests").to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.ends_with("7 passed, 0 failed\n"), "{told}");
+}

@@ -88,10 +88,12 @@ async fn a_client_may_give_up_while_it_is_held() {
         http::send_h2(dalbi.address(8080), request("GET", "/", &[])),
     );
     assert!(broken.await.is_err(), "an hour has not passed");
-    support::until("the request is counted", async || {
-        metrics(&dalbi)
-            .await
-            .contains("response_flags=\"DC,DI\"} 1\n")
+    let mut client = Wire::connect(dalbi.address(8080)).await;
+    client.send("GET / HTTP/1.1\r\nhost: test\r\n\r\n").await;
+    client.reset();
+    support::until("both are counted", async || {
+        let metrics = metrics(&dalbi).await;
+        metrics.contains("response_flags=\"DC,DI\"} 2\n")
     })
     .await;
 }

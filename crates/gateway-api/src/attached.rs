@@ -15,7 +15,7 @@ pub struct Attached {
     /// Of Gateways in order of age and name, each with its own listeners before those of its ListenerSets. Only those
     /// that are programmed.
     pub listeners: Vec<Listener>,
-    /// Routes whose parent is a Service, by Service; older ones first.
+    /// Routes whose parent is a Service, in order of Service, port and consumer.
     pub mesh: Vec<ServiceRules>,
     /// TLS towards Services, by Service and the name of its port; `None` is every port without a policy of its own.
     /// `Err` says why connections can't be had as the policy asks: such requests must not be sent in plain text.
@@ -171,8 +171,6 @@ pub struct ServiceRules {
     pub consumer: Option<String>,
     /// In order of precedence.
     pub entries: Vec<Entry>,
-    /// TCPRoutes and TLSRoutes, oldest first.
-    pub streams: Vec<StreamRule>,
 }
 
 /// A port of a Service, or why there is none.

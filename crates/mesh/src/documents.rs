@@ -2,6 +2,7 @@
 //! resolved later.
 
 pub(crate) mod balancing_policy;
+mod checked;
 pub(crate) mod config_map;
 pub(crate) mod consistent_hash;
 pub(crate) mod destination_rule;

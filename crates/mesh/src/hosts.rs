@@ -66,6 +66,32 @@ impl HostTable {
         &self.virtual_hosts[id.0 as usize]
     }
 
+    /// Every name and pattern in order, with the port it is for and where it leads; `None` is any port that the
+    /// name has no other entry for.
+    pub fn patterns(&self) -> Vec<(String, Option<u16>, VirtualHostId)> {
+        let exact = self
+            .exact
+            .iter()
+            .map(|(name, entry)| (name.to_string(), entry));
+        let suffix = self
+            .suffix
+            .iter()
+            .map(|(end, entry)| (format!("*{end}"), entry));
+        let any = self.any.iter().map(|entry| ("*".to_owned(), entry));
+        let mut found = Vec::new();
+        for (pattern, entry) in exact.chain(suffix).chain(any) {
+            let by_port = entry.by_port.iter().map(|(port, id)| (Some(*port), *id));
+            let default = entry.default.iter().map(|id| (None, *id));
+            found.extend(
+                by_port
+                    .chain(default)
+                    .map(|(port, id)| (pattern.clone(), port, id)),
+            );
+        }
+        found.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
+        found
+    }
+
     /// True when nothing can be found.
     pub fn is_empty(&self) -> bool {
         self.virtual_hosts.is_empty()

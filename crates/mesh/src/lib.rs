@@ -50,6 +50,7 @@ mod load;
 mod model;
 mod protocol;
 mod route;
+mod workload_labels;
 
 pub use affinity::*;
 pub use gateway_api;
@@ -59,3 +60,4 @@ pub use manifests::{Diagnostic, Severity, Source};
 pub(crate) use manifests::{decode, yaml};
 pub use model::*;
 pub use route::*;
+pub use workload_labels::workload_labels;

@@ -60,7 +60,7 @@ pub(crate) fn link(
     let gateway_api = gateway_api::Linked::new(input);
     let mut listeners = gateways::listeners(input, &mut clusters);
     gateway_api.add_listeners(&mut clusters, &mut listeners);
-    let mesh_rules = gateway_api.mesh_rules();
+    let mesh_rules = gateway_api.mesh_rules(input);
     listeners.extend(mesh_listener::listener(input, &mesh_rules, &mut clusters));
     let mesh = Mesh {
         listeners,

@@ -254,6 +254,19 @@ pub struct NoCluster {
     /// What is missing, or why nothing may be sent there (TLS that can't be had as written). For people who read
     /// logs and `explain`, not for clients.
     pub reason: String,
+    /// What the document names, so that rules can be tried without the services they lead to.
+    pub wanted: Option<Box<DestinationName>>,
+}
+
+/// A destination as a document names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DestinationName {
+    /// In full.
+    pub host: String,
+    /// `None` where it is left to the service.
+    pub port: Option<u16>,
+    /// Empty for the whole service.
+    pub subset: String,
 }
 
 impl NoCluster {
@@ -262,6 +275,15 @@ impl NoCluster {
         Self {
             status: 503,
             reason,
+            wanted: None,
+        }
+    }
+
+    /// Says what the document names.
+    pub(crate) fn wanting(self, name: DestinationName) -> Self {
+        Self {
+            wanted: Some(Box::new(name)),
+            ..self
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Which route a request takes: the function that the proxy, `dalbi explain` and `dalbi test` all call.
 
+mod covering;
 mod explain;
 mod matching;
 mod path;
@@ -96,6 +97,22 @@ impl Mesh {
         draw: u64,
     ) -> Decision<'m> {
         self.route_traced(listener, head, draw, &mut ())
+    }
+
+    /// Whether a request on a TLS connection is for a host that another of the listener's servers has, rather than
+    /// the one that the handshake chose: the client has to come again on a connection of its own (RFC 9110 section
+    /// 15.5.20). A host that nobody has is not; it finds no route.
+    pub fn is_misdirected(&self, listener: usize, head: &impl RequestHead) -> bool {
+        let Some(server) = head.tls_server() else {
+            return false;
+        };
+        let listener = self.listeners.get(listener);
+        let termination = listener.and_then(|listener| listener.tls.as_ref());
+        termination.is_some_and(|termination| {
+            let (host, _) = crate::hosts::split_port(head.authority());
+            let better = |best: usize| best != server;
+            termination.servers.len() > 1 && termination.select(Some(host)).is_some_and(better)
+        })
     }
 
     /// The cluster behind an id of this mesh.

@@ -58,18 +58,40 @@ pub(crate) struct Arguments {
     /// Parts of alba to switch off
     #[arg(long, value_name = "PART,…")]
     without: Option<String>,
-    /// Runs of each policy, each with a seed of its own
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
-    seeds: u64,
-    /// The first seed
+    #[command(flatten)]
+    runs: RunOptions,
+    /// Write all figures there; `-` writes them to standard output instead of a table
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// How often and how fast, the same for one comparison and for the scoreboard.
+#[derive(Debug, Args)]
+struct RunOptions {
+    /// Runs of each policy, each with a seed of its own [default: 1; of `scoreboard` 5, with --quick 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    seeds: Option<u64>,
+    /// The first seed; those below 1000 are for tuning
     #[arg(long, value_name = "SEED", default_value_t = sim::FIRST_REPORTED_SEED)]
     seed_base: u64,
     /// Runs at a time [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: Option<u16>,
-    /// Write all figures there; `-` writes them to standard output instead of a table
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+}
+
+impl RunOptions {
+    /// As many seeds as asked for, else `default`.
+    fn seeds(&self, default: u64) -> std::ops::Range<u64> {
+        self.seed_base..self.seed_base.saturating_add(self.seeds.unwrap_or(default))
+    }
+
+    /// At least 1.
+    fn jobs(&self) -> usize {
+        self.jobs.map_or_else(
+            || std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            usize::from,
+        )
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -89,13 +111,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
     }
     let scenarios = arguments.scenarios()?;
     let policies = arguments.policies()?;
-    let jobs = arguments.jobs.map_or_else(cores, usize::from);
     let rows = Runs {
         scenarios: &scenarios,
         sizes: &arguments.size,
         policies: &policies,
-        seeds: arguments.seed_base..arguments.seed_base.saturating_add(arguments.seeds),
-        jobs,
+        seeds: arguments.runs.seeds(1),
+        jobs: arguments.runs.jobs(),
     }
     .run();
     match &arguments.json {
@@ -108,11 +129,6 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
         }
     }
     Ok(Verdict::Good)
-}
-
-/// As many runs at a time as there are cores.
-pub(crate) fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 impl Arguments {

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use mesh::{Diagnostic, Severity, Source, SourceFile};
 
+use crate::route_tests;
+
 /// Folders nested deeper are an error: nobody writes such a tree, a loop of mounts does.
 const MAX_DEPTH: usize = 32;
 /// A larger file is an error: ten thousand endpoints take 2 MB.
@@ -19,6 +21,8 @@ const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
 pub(crate) struct Contents {
     /// In order of path.
     pub(crate) files: Vec<SourceFile>,
+    /// Those with test cases for `dalbi test`, which are no part of the mesh; in order of path.
+    pub(crate) tests: Vec<SourceFile>,
     /// Files and folders that could not be read.
     pub(crate) problems: Vec<Diagnostic>,
 }
@@ -107,10 +111,17 @@ impl Reader {
             );
         }
         match fs::read(path).map(String::from_utf8) {
-            Ok(Ok(text)) => self.contents.files.push(SourceFile {
-                path: path.to_owned(),
-                text,
-            }),
+            Ok(Ok(text)) => {
+                let files = if route_tests::is_test_file(&text) {
+                    &mut self.contents.tests
+                } else {
+                    &mut self.contents.files
+                };
+                files.push(SourceFile {
+                    path: path.to_owned(),
+                    text,
+                });
+            }
             Ok(Err(error)) => {
                 let at = error.utf8_error().valid_up_to();
                 self.problem(

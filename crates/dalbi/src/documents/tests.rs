@@ -50,6 +50,7 @@ fn documents_that_let_nobody_in_are_noticed() {
         let contents = Contents {
             files: files.collect(),
             problems: Vec::new(),
+            tests: Vec::new(),
         };
         let options = mesh::Options {
             labels: label.map(|label| [("istio".to_owned(), label.to_owned())].into()),

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use http::{HeaderName, HeaderValue, Method, Uri};
-use mesh::RequestHead;
+use mesh::{Mesh, RequestHead};
 
 /// A request head that nobody sent.
 #[derive(Debug, Clone)]
@@ -159,6 +159,49 @@ impl RequestHead for Request {
             [only] => Some(only.into()),
             _ => Some(values.join(&b","[..]).into()),
         }
+    }
+}
+
+/// A request on a connection whose TLS handshake is done.
+pub(crate) struct Arrived<'a> {
+    request: &'a Request,
+    tls_server: Option<usize>,
+}
+
+impl<'a> Arrived<'a> {
+    /// On the listener at this position, whose server the handshake has chosen.
+    pub(crate) fn new(mesh: &Mesh, listener: usize, request: &'a Request) -> Self {
+        let tls = mesh.listeners[listener].tls.as_ref();
+        Self {
+            request,
+            tls_server: tls.and_then(|tls| tls.select(Some(request.server_name()))),
+        }
+    }
+}
+
+impl RequestHead for Arrived<'_> {
+    fn method(&self) -> &str {
+        self.request.method()
+    }
+
+    fn scheme(&self) -> &str {
+        self.request.scheme()
+    }
+
+    fn authority(&self) -> &str {
+        self.request.authority()
+    }
+
+    fn path_and_query(&self) -> &str {
+        self.request.path_and_query()
+    }
+
+    fn header<'a>(&'a self, name: &str) -> Option<Cow<'a, [u8]>> {
+        self.request.header(name)
+    }
+
+    fn tls_server(&self) -> Option<usize> {
+        self.tls_server
     }
 }
 

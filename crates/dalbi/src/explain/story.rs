@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use mesh::{
-    Action, Cluster, Decision, EndpointAddress, Explanation, HashKey, HeaderOperations, HostMatch,
-    Mesh, RequestHead, RetryOn, RetryPolicy, Route, UpstreamProtocol, WeightedDestination,
+    Action, Cluster, Decision, Explanation, HeaderOperations, HostMatch, Mesh, RequestHead,
+    RetryPolicy, Route, UpstreamProtocol, WeightedDestination,
 };
 use serde::Serialize;
 
-use super::Request;
+use super::{Arrived, Request};
+use crate::describe;
 
 /// Everything there is to say about one request.
 #[derive(Debug, Serialize)]
@@ -117,13 +118,7 @@ pub(super) struct EndpointStory {
 impl Story {
     /// Routes `request` on the listener at this position.
     pub(crate) fn new(mesh: &Mesh, listener: usize, request: &Request) -> Self {
-        let head = Arrived {
-            request,
-            tls_server: mesh.listeners[listener]
-                .tls
-                .as_ref()
-                .and_then(|tls| tls.select(Some(request.server_name()))),
-        };
+        let head = Arrived::new(mesh, listener, request);
         // Any draw will do: all destinations are told with their shares.
         let explanation = mesh.explain(listener, &head, 0);
         let at = &mesh.listeners[listener];
@@ -159,38 +154,6 @@ impl Story {
             rule,
             outcome: Outcome::new(mesh, request, &explanation),
         }
-    }
-}
-
-/// A request on a connection whose TLS handshake is done.
-struct Arrived<'a> {
-    request: &'a Request,
-    tls_server: Option<usize>,
-}
-
-impl RequestHead for Arrived<'_> {
-    fn method(&self) -> &str {
-        self.request.method()
-    }
-
-    fn scheme(&self) -> &str {
-        self.request.scheme()
-    }
-
-    fn authority(&self) -> &str {
-        self.request.authority()
-    }
-
-    fn path_and_query(&self) -> &str {
-        self.request.path_and_query()
-    }
-
-    fn header<'a>(&'a self, name: &str) -> Option<std::borrow::Cow<'a, [u8]>> {
-        self.request.header(name)
-    }
-
-    fn tls_server(&self) -> Option<usize> {
-        self.tls_server
     }
 }
 
@@ -274,14 +237,9 @@ impl HeaderStory {
 
 impl RetryStory {
     fn new(policy: &RetryPolicy) -> Self {
-        let mut on: Vec<String> = conditions(policy.on)
-            .into_iter()
-            .map(str::to_owned)
-            .collect();
-        on.extend(policy.statuses.iter().map(u16::to_string));
         Self {
             attempts: policy.attempts,
-            on,
+            on: describe::retry_conditions(policy),
             per_try_timeout_ms: policy.per_try_timeout.map(milliseconds),
             backoff_ms: milliseconds(policy.backoff),
         }
@@ -304,7 +262,7 @@ impl DestinationStory {
                 UpstreamProtocol::Http2 => "HTTP/2",
             }),
             tls: known.is_some_and(|cluster| cluster.tls.is_some()),
-            balancing: known.map(|cluster| balancing(cluster)),
+            balancing: known.map(|cluster| describe::balancing(cluster)),
             endpoints: known.map_or_else(Vec::new, |cluster| endpoints(cluster)),
             request_headers: HeaderStory::new(&destination.headers.request),
             response_headers: HeaderStory::new(&destination.headers.response),
@@ -313,70 +271,11 @@ impl DestinationStory {
 }
 
 fn endpoints(cluster: &Cluster) -> Vec<EndpointStory> {
-    let address = |address: &EndpointAddress| match address {
-        EndpointAddress::Ip(address) => address.to_string(),
-        EndpointAddress::Dns(name, port) | EndpointAddress::DnsFirst(name, port) => {
-            format!("{name}:{port}")
-        }
-        EndpointAddress::Unix(path) => format!("unix://{}", path.display()),
-    };
     let story = |endpoint: &mesh::Endpoint| EndpointStory {
-        address: address(&endpoint.address),
+        address: describe::endpoint_address(&endpoint.address),
         weight: endpoint.weight,
     };
     cluster.endpoints.iter().map(story).collect()
-}
-
-fn balancing(cluster: &Cluster) -> String {
-    use alba::Policy;
-    let algorithm = match &cluster.balancing.policy {
-        Policy::RoundRobin => "round robin",
-        Policy::Random => "random",
-        Policy::LeastRequest { choices } => return format!("least request of {choices}"),
-        Policy::PeakEwma { .. } => "peak EWMA of 2",
-        Policy::Alba(_) => "ALBA",
-        Policy::RingHash { .. } => "ring hash",
-        Policy::Maglev { .. } => "maglev",
-        _ => "another algorithm",
-    };
-    match &cluster.hash[..] {
-        [] => algorithm.to_owned(),
-        keys => {
-            let keys: Vec<_> = keys.iter().map(hash_key).collect();
-            format!("{algorithm} by {}", keys.join(" or "))
-        }
-    }
-}
-
-fn hash_key(key: &HashKey) -> String {
-    match key {
-        HashKey::Header(name) => format!("header {name}"),
-        HashKey::Cookie { name, .. } => format!("cookie {name}"),
-        HashKey::SourceIp => "source address".to_owned(),
-        HashKey::QueryParameter(name) => format!("query parameter {name}"),
-    }
-}
-
-/// Envoy's names.
-fn conditions(on: RetryOn) -> Vec<&'static str> {
-    let all = [
-        (on.any_5xx, "5xx"),
-        (on.gateway_error, "gateway-error"),
-        (on.reset, "reset"),
-        (on.reset_before_request, "reset-before-request"),
-        (on.connect_failure, "connect-failure"),
-        (on.refused_stream, "refused-stream"),
-        (on.retriable_4xx, "retriable-4xx"),
-        (on.grpc_unavailable, "unavailable"),
-        (on.grpc_cancelled, "cancelled"),
-        (on.grpc_deadline_exceeded, "deadline-exceeded"),
-        (on.grpc_internal, "internal"),
-        (on.grpc_resource_exhausted, "resource-exhausted"),
-    ];
-    all.into_iter()
-        .filter(|(wanted, _)| *wanted)
-        .map(|(_, name)| name)
-        .collect()
 }
 
 fn milliseconds(duration: Duration) -> f64 {

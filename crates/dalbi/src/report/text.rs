@@ -147,6 +147,10 @@ pub(crate) fn summary_line(documents: &Documents) -> String {
     if !ignored.is_empty() {
         line.push_str(&format!("; ignored: {}", ignored.join(", ")));
     }
+    if documents.test_files > 0 {
+        let files = counted(documents.test_files, "file");
+        line.push_str(&format!("; left to `dalbi test`: {files}"));
+    }
     line
 }
 

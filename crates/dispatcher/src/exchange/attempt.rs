@@ -1,9 +1,10 @@
 //! One try: a pick, a connection, the request sent and the answer begun.
 
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::pin::pin;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use alba::{EndpointId, LoadReport, Outcome, PickRequest};
 use http1::RequestKind;
@@ -20,7 +21,9 @@ use super::{End, ResponseSink, retry_budget};
 use crate::admission::Admitted;
 use crate::clock;
 use crate::cluster::Permit;
-use crate::http::body::{BodyError, BodySink, BodySource, RequestBody, TransferError, transfer};
+use crate::http::body::{
+    BodyError, BodySink, BodySource, Left, RequestBody, TransferError, transfer,
+};
 use crate::http::h1_client::H1Connection;
 use crate::http::h2_body::H2Sink;
 use crate::http::upstream::{HeadError, ResponseSource};
@@ -35,6 +38,10 @@ use crate::worker::Worker;
 /// Informational heads that may come before an answer. A handful of early hints is usual; an endpoint that
 /// never comes to its answer has failed.
 const MAX_INFORMATIONAL: usize = 32;
+
+/// How long a client may wait for an answer after it has ended its own direction. Some do that and read on; one
+/// that is gone looks the same, and its endpoint should not work for nobody for long.
+pub(crate) const HALF_CLOSED: Duration = Duration::from_secs(5);
 
 /// What one try needs.
 pub(crate) struct Attempt<'a, 'm> {
@@ -128,8 +135,13 @@ impl Attempt<'_, '_> {
             Instant::now()
         };
         let affinity = &self.forward.affinity;
+        let policy = &self.forward.route.retries;
         let request = PickRequest {
-            tried,
+            tried: match policy.prefer_other_endpoints {
+                true => tried,
+                false => &[],
+            },
+            avoid_localities: policy.prefer_other_localities,
             hash: affinity.hash,
             origin: affinity.user.as_deref(),
             ..PickRequest::default()
@@ -310,10 +322,18 @@ impl Attempt<'_, '_> {
             record,
         } = sides;
         let received = Cell::new(0);
-        let upload = pin!(body.send(up, |bytes| {
-            self.watch.moved(bytes);
-            received.set(received.get() + bytes as u64);
-        }));
+        let answered = Cell::new(false);
+        let upload = pin!(async {
+            let moved = |bytes| {
+                self.watch.moved(bytes);
+                received.set(received.get() + bytes as u64);
+            };
+            body.send(up, moved).await?;
+            client_left(body, &answered).await;
+            Err(TransferError::Source(
+                io::Error::from(io::ErrorKind::ConnectionAborted).into(),
+            ))
+        });
         let mut upload = Upload::new(upload);
         let mut judge = Judge {
             attempt: self,
@@ -345,6 +365,7 @@ impl Attempt<'_, '_> {
                 Err(stop) => return Ok(stopped(&stop, in_flight)),
             }
         };
+        answered.set(true);
         in_flight.report = judge.report;
         if let Some(error) = judge.failed {
             return Err(error);
@@ -424,6 +445,17 @@ impl Attempt<'_, '_> {
         record.flags |= flags;
         in_flight.outcome = outcome;
         Ok(Conversation::Aborted)
+    }
+}
+
+/// Ready when the client has left while it waits for an answer. Once that has begun, writing it tells.
+async fn client_left<B: BodySource>(body: &mut RequestBody<'_, B>, answered: &Cell<bool>) {
+    if body.left().await == Left::MaybeReads {
+        // Boxed: it is rare, and would make every exchange larger.
+        Box::pin(tokio::time::sleep(HALF_CLOSED)).await;
+        if answered.get() {
+            std::future::pending::<()>().await;
+        }
     }
 }
 

@@ -23,14 +23,14 @@ use alba::{EndpointId, Outcome};
 use smallvec::SmallVec;
 
 use self::alongside::Watch;
-use self::attempt::{Attempt, Attempted, Sides, Switched};
+use self::attempt::{Attempt, Attempted, HALF_CLOSED, Sides, Switched};
 use self::fields::Edits;
 use self::flags::Flags;
 use self::prepare::Forward;
 use self::reply::Reply;
 use crate::admission::Admitted;
 use crate::cluster::Permit;
-use crate::http::body::{BodyError, BodySink, BodySource, RequestBody};
+use crate::http::body::{BodyError, BodySink, BodySource, Left, RequestBody};
 use crate::http::view::ResponseView;
 use crate::telemetry::record::Record;
 use crate::timer::Timer;
@@ -103,14 +103,28 @@ pub(crate) async fn reply(
     }
 }
 
-/// Holds a request up for as long as a fault says. Its time has not begun until then.
-pub(crate) async fn hold(delay: Duration, timer: &mut Timer, record: &mut Record) {
+/// Holds a request up for as long as a fault says. Its time has not begun until then. False: its client left.
+pub(crate) async fn hold(
+    delay: Duration,
+    source: &mut impl BodySource,
+    timer: &mut Timer,
+    record: &mut Record,
+) -> bool {
     let until = record.started + delay;
-    timer
-        .until(Some(until.into()), std::future::pending::<()>())
-        .await
-        .ok();
+    let left = timer.until(Some(until.into()), source.left()).await;
+    let goes_on = match left {
+        Ok(Left::Gone) => false,
+        Ok(Left::MaybeReads) => {
+            let gone = Instant::now() + HALF_CLOSED;
+            let first = until.min(gone);
+            let waiting = std::future::pending::<()>();
+            timer.until(Some(first.into()), waiting).await.ok();
+            until <= gone
+        }
+        Err(_) => true,
+    };
     record.begun = Instant::now();
+    goes_on
 }
 
 /// Tries beyond the policy's after connections that were just ending. Each uses up such a connection, so one

@@ -120,6 +120,10 @@ pub(crate) fn prepare<'m>(
         let reply = Reply::text(400, Flags::DOWNSTREAM_PROTOCOL_ERROR, text);
         return Prepared::Reply(reply, NO_EDITS);
     }
+    if snapshot.mesh().is_misdirected(listener, head) {
+        let text = "misdirected request: this host needs a connection that asks for it by name\n";
+        return Prepared::Reply(Reply::text(421, Flags::NO_ROUTE, text), NO_EDITS);
+    }
     let draw = worker.rng.borrow_mut().u64();
     let decision = snapshot.mesh().route(listener, head, draw);
     let (route, destination) = match &decision {
@@ -237,6 +241,11 @@ impl<'m> Chosen<'m> {
         is_grpc: bool,
     ) -> Result<Forward<'m>, Reply> {
         let (route, destination) = (self.route, self.destination);
+        let filters = destination.filters.as_deref();
+        if let Some(redirect) = filters.and_then(|filters| filters.redirect.as_ref()) {
+            let location = redirect.location(head, self.matched);
+            return Err(Reply::redirect(redirect.status, location));
+        }
         let cluster = match &destination.cluster {
             Ok(id) => snapshot.cluster(*id),
             Err(missing) => {
@@ -246,9 +255,14 @@ impl<'m> Chosen<'m> {
                 return Err(Reply::text(missing.status, Flags::NO_CLUSTER, text));
             }
         };
-        let rewrite = route.rewrite.as_ref();
+        // The destination's own, where it has one, comes after the rule's and so replaces what that gave.
+        let own = filters.and_then(|filters| filters.rewrite.as_ref());
+        let rewrites = [own, route.rewrite.as_ref()].into_iter().flatten();
         let edits = Edits::new([&route.headers.request, &destination.headers.request]);
-        let path = rewrite.and_then(|rewrite| rewrite.path_and_query(head, self.matched));
+        let path = rewrites
+            .clone()
+            .find(|rewrite| rewrite.path.is_some())
+            .and_then(|rewrite| rewrite.path_and_query(head, self.matched));
         let speaks_h1 = cluster.shared.config.protocol == UpstreamProtocol::Http1;
         let outgoing = Outgoing {
             origin,
@@ -256,7 +270,7 @@ impl<'m> Chosen<'m> {
             path: path.as_deref().unwrap_or_else(|| head.path_and_query()),
             authority: edits
                 .authority()
-                .or_else(|| rewrite.and_then(mesh::Rewrite::authority)),
+                .or_else(|| rewrites.clone().find_map(mesh::Rewrite::authority)),
             edits,
             body: head.body(),
             // An HTTP/1.1 endpoint is asked itself; over HTTP/2 nobody waits, so we answer.

@@ -40,6 +40,20 @@ pub(crate) enum Part<'a> {
 pub(crate) trait BodySource {
     /// The next part, in order; not called again after [`Part::End`].
     fn next(&mut self) -> impl Future<Output = Result<Part<'_>, BodyError>>;
+
+    /// Ready when the peer has left, as far as that can be seen here. Not to be called between two parts.
+    fn left(&mut self) -> impl Future<Output = Left> {
+        std::future::pending()
+    }
+}
+
+/// How a peer left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// It ended its own direction: it may be gone, or still read.
+    MaybeReads,
+    /// The connection broke.
+    Gone,
 }
 
 /// Where a body goes.
@@ -139,6 +153,11 @@ impl<'a, B: BodySource> RequestBody<'a, B> {
     /// Whether all of it has been read from the client.
     pub(crate) fn is_complete(&self) -> bool {
         self.end.is_some()
+    }
+
+    /// Ready when the client has left; for after [`Self::send`].
+    pub(crate) async fn left(&mut self) -> Left {
+        self.source.left().await
     }
 
     /// Sends it all to one try's endpoint.

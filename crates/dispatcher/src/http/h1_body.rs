@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http1::{Body, Decoder, Event, Limits};
 
-use super::body::{BodyError, BodySink, BodySource, Part, Trailers};
+use super::body::{BodyError, BodySink, BodySource, Left, Part, Trailers};
 use super::view::write_field;
 use crate::buffer::{self, Buffer};
 use crate::transport::{Io, write_all};
@@ -102,6 +102,18 @@ impl BodySource for H1Source<'_> {
                 }
             }
         }
+    }
+
+    async fn left(&mut self) -> Left {
+        // What comes instead belongs to the next request, and is a sign of life.
+        if self.buffer().is_empty() {
+            match self.fill().await {
+                Ok(0) => return Left::MaybeReads,
+                Ok(_) => {}
+                Err(_) => return Left::Gone,
+            }
+        }
+        std::future::pending().await
     }
 }
 

@@ -150,8 +150,10 @@ async fn request(
         is_head,
         worker,
     };
-    if let Some(delay) = record.delay {
-        hold(delay, timer, &mut record).await;
+    if let Some(delay) = record.delay
+        && !hold(delay, &mut source, timer, &mut record).await
+    {
+        return Some(Close::Now);
     }
     let end = match prepared {
         Prepared::Forward(prepared) => {

@@ -205,7 +205,8 @@ async fn stream(
     let ended = {
         let exchange = pin!(async {
             if let Some(delay) = record.delay {
-                hold(delay, &mut timer, &mut record).await;
+                // It leaves by a reset, which drops all of this.
+                hold(delay, &mut source, &mut timer, &mut record).await;
             }
             match prepared {
                 Prepared::Forward(prepared) => {

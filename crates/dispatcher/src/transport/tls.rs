@@ -9,14 +9,18 @@ use mesh::{
     CertificateSource, ClientAuth, Pem, TlsAction, TlsOrigination, TlsServer, TlsTermination,
     TlsVersion,
 };
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::pki_types::{CertificateDer, InvalidDnsNameError, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore,
+    ServerConfig, SignatureScheme,
+};
 
 /// TLS settings that can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -127,7 +131,10 @@ fn server_config(server: &TlsServer) -> Result<ServerConfig, TlsError> {
         .with_protocol_versions(&versions)
         .map_err(|error| settings(&error))?;
     let builder = match &server.client_auth {
-        ClientAuth::None | ClientAuth::Unverified => builder.with_no_client_auth(),
+        ClientAuth::None => builder.with_no_client_auth(),
+        ClientAuth::Unverified => {
+            builder.with_client_cert_verifier(Arc::new(AnyClient(provider.clone())))
+        }
         ClientAuth::Optional(ca) | ClientAuth::Required(ca) => {
             let verifier =
                 WebPkiClientVerifier::builder_with_provider(Arc::new(roots(ca)?), provider.clone());
@@ -257,20 +264,9 @@ pub(crate) fn client_config(
         None if origination.verify => Some(system_roots(cluster)?),
         None => None,
     };
-    let inner = anchors
-        .map(|anchors| {
-            WebPkiServerVerifier::builder_with_provider(Arc::new(anchors), provider.clone())
-                .build()
-                .map_err(|error| settings(&error))
-        })
-        .transpose()?;
-    let mut names = Vec::with_capacity(origination.subject_alt_names.len());
-    for name in &origination.subject_alt_names {
-        names.push(ServerName::try_from(name.clone()).map_err(|error| settings(&error))?);
-    }
     let verifier = Arc::new(EndpointVerifier {
-        inner: inner.filter(|_| origination.verify),
-        names,
+        anchors: anchors.filter(|_| origination.verify),
+        names: Names::parse(&origination.subject_alt_names).map_err(|error| settings(&error))?,
         provider,
     });
     let builder = builder
@@ -307,9 +303,56 @@ fn system_roots(cluster: &str) -> Result<RootCertStore, TlsError> {
 /// `subjectAltNames` asks, or not at all, as `insecureSkipVerify` asks.
 #[derive(Debug)]
 struct EndpointVerifier {
-    inner: Option<Arc<WebPkiServerVerifier>>,
-    names: Vec<ServerName<'static>>,
+    anchors: Option<RootCertStore>,
+    names: Names,
     provider: Arc<CryptoProvider>,
+}
+
+/// What an endpoint may be called instead of what was asked for; one of them has to be there.
+#[derive(Debug, Default)]
+struct Names {
+    /// DNS names and addresses.
+    hosts: Vec<ServerName<'static>>,
+    /// `spiffe://cluster.local/ns/default/sa/app` and the like, compared as they stand.
+    uris: Vec<String>,
+}
+
+impl Names {
+    fn parse(texts: &[String]) -> Result<Self, InvalidDnsNameError> {
+        let mut names = Self::default();
+        for text in texts {
+            match text.contains("://") {
+                true => names.uris.push(text.clone()),
+                false => names.hosts.push(ServerName::try_from(text.clone())?),
+            }
+        }
+        Ok(names)
+    }
+
+    /// Whether a certificate has one of the names, or `asked_for` if there are none.
+    fn verify(
+        &self,
+        certificate: &CertificateDer<'_>,
+        asked_for: &ServerName<'_>,
+    ) -> Result<(), rustls::Error> {
+        let parsed = ParsedCertificate::try_from(certificate)?;
+        if self.hosts.is_empty() && self.uris.is_empty() {
+            return verify_server_name(&parsed, asked_for);
+        }
+        let has = |name| verify_server_name(&parsed, name).is_ok();
+        if self.hosts.iter().any(has) {
+            return Ok(());
+        }
+        let bad = |_| rustls::Error::from(CertificateError::BadEncoding);
+        let certificate = webpki::EndEntityCert::try_from(certificate).map_err(bad)?;
+        match certificate
+            .valid_uri_names()
+            .any(|uri| self.uris.iter().any(|own| own == uri))
+        {
+            true => Ok(()),
+            false => Err(CertificateError::NotValidForName.into()),
+        }
+    }
 }
 
 impl ServerCertVerifier for EndpointVerifier {
@@ -318,26 +361,22 @@ impl ServerCertVerifier for EndpointVerifier {
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
+        _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let Some(inner) = &self.inner else {
-            return Ok(ServerCertVerified::assertion());
-        };
-        let verify = |name: &ServerName<'_>| {
-            inner.verify_server_cert(end_entity, intermediates, name, ocsp_response, now)
-        };
-        if self.names.is_empty() {
-            return verify(server_name);
+        if let Some(anchors) = &self.anchors {
+            let parsed = ParsedCertificate::try_from(end_entity)?;
+            let algorithms = self.provider.signature_verification_algorithms.all;
+            verify_server_cert_signed_by_trust_anchor(
+                &parsed,
+                anchors,
+                intermediates,
+                now,
+                algorithms,
+            )?;
+            self.names.verify(end_entity, server_name)?;
         }
-        let mut last = None;
-        for name in &self.names {
-            match verify(name) {
-                Ok(verified) => return Ok(verified),
-                Err(error) => last = Some(error),
-            }
-        }
-        Err(last.expect("there is at least one name"))
+        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -366,3 +405,53 @@ impl ServerCertVerifier for EndpointVerifier {
             .supported_schemes()
     }
 }
+
+/// Asks clients for a certificate and takes any, and none; but who shows one has to have its key.
+#[derive(Debug)]
+struct AnyClient(Arc<CryptoProvider>);
+
+impl ClientCertVerifier for AnyClient {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests;

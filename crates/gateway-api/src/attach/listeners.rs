@@ -1,5 +1,7 @@
 //! Listeners: what they speak, which routes they take, and which of them are in each other's way.
 
+use std::collections::BTreeSet;
+
 use manifests::Metadata;
 
 use super::gateways::GatewayState;
@@ -225,50 +227,55 @@ fn transport(listener: &Listener) -> &str {
     }
 }
 
-/// Listeners on one port that can't be told apart. A listener before has precedence over those of later
-/// ListenerSets; among those of one object none has, and both are refused.
+/// Listeners on one port that can't be told apart. Those of the Gateway have precedence over those of ListenerSets,
+/// and these by age; among those of one object none has, and both are refused.
 fn find_conflicts(input: Input<'_>, states: &mut [ListenerState<'_>]) {
-    for later in 1..states.len() {
-        for earlier in 0..later {
-            let (a, b) = (&states[earlier], &states[later]);
-            let same_owner = a.set == b.set;
-            let before_counts = same_owner || a.is_accepted();
-            let known =
-                |state: &ListenerState<'_>| !state.kinds.is_empty() || state.protocol.is_some();
-            if a.spec.port != b.spec.port || !before_counts || !known(a) || !known(b) {
-                continue;
-            }
-            let reason = if transport(a.spec) != transport(b.spec) {
-                "ProtocolConflict"
-            } else if a.spec.hostname == b.spec.hostname {
-                "HostnameConflict"
-            } else {
-                continue;
-            };
-            let message = |of: &ListenerState<'_>, other: &ListenerState<'_>| {
-                let what = match reason {
-                    "ProtocolConflict" => "another protocol",
-                    _ => "the same host name",
-                };
-                format!(
-                    "listener `{}` is not served: listener `{}` of {} has port {} with {what}",
-                    of.spec.name, other.spec.name, other.owner.label, of.spec.port
-                )
-            };
-            let of_later = Problem::new(reason, message(b, a));
-            let of_earlier = Problem::new(reason, message(a, b));
-            for (position, problem) in [
-                (later, Some(of_later)),
-                (earlier, same_owner.then_some(of_earlier)),
-            ] {
-                let state = &mut states[position];
-                if let Some(problem) = problem
-                    && state.conflict.is_none()
-                {
-                    input.warn(state.owner, state.spec.place, &problem);
-                    state.conflict = Some(problem);
-                }
-            }
+    let owners: BTreeSet<Option<usize>> = states.iter().map(|state| state.set).collect();
+    for owner in owners {
+        let own: Vec<usize> = (0..states.len())
+            .filter(|&position| states[position].set == owner)
+            .collect();
+        for &later in &own {
+            let before = states[..later].iter();
+            let mut before = before.filter(|other| other.set < owner && other.is_accepted());
+            let conflict = before.find_map(|other| conflict(&states[later], other));
+            refuse(input, &mut states[later], conflict);
+        }
+        // Those that others have precedence over are in nobody's way.
+        let left: Vec<usize> = own
+            .into_iter()
+            .filter(|&position| states[position].is_accepted())
+            .collect();
+        for &position in &left {
+            let mut others = left.iter().filter(|other| **other != position);
+            let conflict = others.find_map(|&other| conflict(&states[position], &states[other]));
+            refuse(input, &mut states[position], conflict);
         }
     }
+}
+
+fn refuse(input: Input<'_>, state: &mut ListenerState<'_>, conflict: Option<Problem>) {
+    if let Some(problem) = conflict {
+        input.warn(state.owner, state.spec.place, &problem);
+        state.conflict = Some(problem);
+    }
+}
+
+/// Why a listener can't be told apart from another.
+fn conflict(of: &ListenerState<'_>, other: &ListenerState<'_>) -> Option<Problem> {
+    if of.spec.port != other.spec.port {
+        return None;
+    }
+    let (reason, what) = if transport(of.spec) != transport(other.spec) {
+        ("ProtocolConflict", "another protocol")
+    } else if of.spec.hostname == other.spec.hostname {
+        ("HostnameConflict", "the same host name")
+    } else {
+        return None;
+    };
+    let message = format!(
+        "listener `{}` is not served: listener `{}` of {} has port {} with {what}",
+        of.spec.name, other.spec.name, other.owner.label, of.spec.port
+    );
+    Some(Problem::new(reason, message))
 }

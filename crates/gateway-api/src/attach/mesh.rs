@@ -7,15 +7,15 @@ use manifests::Object;
 use super::precedence::sort;
 use super::{Input, Problem};
 use crate::Name;
-use crate::attached::{Entry, ServiceRules, StreamRule};
+use crate::attached::{Entry, ServiceRules};
 use crate::documents::reference::ParentRef;
-use crate::documents::route::Route;
+use crate::documents::route::{Route, RouteKind};
 use crate::status::ParentReference;
 
 /// Rules by Service, port and consumer's namespace.
 #[derive(Default)]
 pub(super) struct Mesh {
-    rules: BTreeMap<Key, (Vec<Entry>, Vec<StreamRule>)>,
+    rules: BTreeMap<Key, Vec<Entry>>,
 }
 
 /// Service, port, consumer's namespace.
@@ -31,8 +31,15 @@ impl Mesh {
         parent: &ParentRef,
         reference: &ParentReference,
         entries: &[Entry],
-        streams: &[StreamRule],
     ) -> Result<(), Problem> {
+        let kind = object.spec.kind;
+        if !matches!(kind, RouteKind::Http | RouteKind::Grpc) {
+            let message = format!(
+                "a {} of a Service is not served: only requests are routed in the mesh",
+                kind.name()
+            );
+            return Err(Problem::new("UnsupportedValue", message));
+        }
         let service = Name::new(&reference.namespace, &reference.name);
         let Some(found) = input.world.services.get(&service) else {
             let message = format!("Service {service} is not there");
@@ -56,22 +63,20 @@ impl Mesh {
         let consumer =
             (object.meta.namespace != service.namespace).then(|| object.meta.namespace.clone());
         let rules = self.rules.entry((service, port, consumer)).or_default();
-        rules.0.extend_from_slice(entries);
-        rules.1.extend_from_slice(streams);
+        rules.extend_from_slice(entries);
         Ok(())
     }
 
     pub(super) fn into_rules(self) -> Vec<ServiceRules> {
         let rules = self.rules.into_iter();
         rules
-            .map(|((service, port, consumer), (mut entries, streams))| {
+            .map(|((service, port, consumer), mut entries)| {
                 sort(&mut entries);
                 ServiceRules {
                     service,
                     port,
                     consumer,
                     entries,
-                    streams,
                 }
             })
             .collect()

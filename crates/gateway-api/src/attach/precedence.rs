@@ -4,7 +4,6 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use crate::attached::{Entry, Host, HttpMatch, PathMatch};
-use crate::documents::names::covers;
 
 /// Entries by host pattern, in the order in which routes were attached: oldest first, and by name.
 #[derive(Debug, Default)]
@@ -19,26 +18,32 @@ impl Hosts {
     /// Most specific first. Rules of wider patterns come after a pattern's own, since more characters in a host name
     /// only give precedence.
     pub(super) fn into_hosts(self) -> Vec<Host> {
-        let mut hosts: Vec<Host> = self
-            .0
-            .into_iter()
-            .map(|(pattern, mut entries)| {
-                sort(&mut entries);
-                Host { pattern, entries }
+        let mut own = self.0;
+        own.values_mut().for_each(|entries| sort(entries));
+        let mut hosts: Vec<Host> = own
+            .iter()
+            .map(|(pattern, entries)| {
+                let wider = wider(pattern).filter_map(|suffix| own.get(&format!("*{suffix}")));
+                let inherited = wider.flatten();
+                Host {
+                    pattern: pattern.clone(),
+                    entries: entries.iter().chain(inherited).cloned().collect(),
+                }
             })
             .collect();
         hosts.sort_by_key(|host| Reverse(specificity(&host.pattern)));
-        let own: Vec<usize> = hosts.iter().map(|host| host.entries.len()).collect();
-        for narrow in 0..hosts.len() {
-            for wide in narrow + 1..hosts.len() {
-                if covers(&hosts[wide].pattern, &hosts[narrow].pattern) {
-                    let inherited = hosts[wide].entries[..own[wide]].to_vec();
-                    hosts[narrow].entries.extend(inherited);
-                }
-            }
-        }
         hosts
     }
+}
+
+/// What follows the `*` in each wildcard that takes in a pattern, the narrowest first.
+fn wider(pattern: &str) -> impl Iterator<Item = &str> {
+    let suffixes = pattern.match_indices('.').map(|(at, _)| &pattern[at..]);
+    let own = pattern.strip_prefix('*');
+    let any = (pattern != "*").then_some("");
+    suffixes
+        .filter(move |suffix| Some(*suffix) != own)
+        .chain(any)
 }
 
 /// Names before wildcards, longer before shorter.
@@ -66,4 +71,19 @@ fn weight(when: &HttpMatch) -> impl Ord + use<> {
         when.headers.len(),
         when.query.len(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wider_patterns_are_looked_up_by_their_suffixes() {
+        let of = |pattern| wider(pattern).collect::<Vec<_>>();
+        assert_eq!(of("a.b.c"), [".b.c", ".c", ""]);
+        assert_eq!(of("*.b.c"), [".c", ""]);
+        assert_eq!(of("*.c"), [""]);
+        assert_eq!(of("a"), [""]);
+        assert_eq!(of("*"), [""; 0]);
+    }
 }

@@ -73,14 +73,7 @@ fn attach_one<'d>(
     for parent in &object.spec.parents {
         let reference = reference(parent, &object.meta.namespace);
         let outcome = if parent.object.is("", "Service") {
-            Some(mesh.attach(
-                input,
-                object,
-                parent,
-                &reference,
-                &rules.entries,
-                &rules.streams,
-            ))
+            Some(mesh.attach(input, object, parent, &reference, &rules.entries))
         } else {
             to_gateway(
                 object,

@@ -103,13 +103,10 @@ fn gateway(state: &GatewayState<'_>) -> Status {
     };
     let any = state.listeners.iter().any(ListenerState::is_programmed);
     let nothing = Problem::new("Invalid", "there is no listener that can be served");
-    let not_programmed = match &state.refused {
-        Some(_) => Some(Problem::new("Invalid", "the Gateway is not accepted")),
-        None => match &state.unusable_address {
-            Some(problem) => Some(problem.clone()),
-            None => (!any).then_some(nothing),
-        },
-    };
+    let refused = state.refused.is_some();
+    let refused = refused.then(|| Problem::new("Invalid", "the Gateway is not accepted"));
+    let not_programmed = state.unusable_address.clone().or(refused);
+    let not_programmed = not_programmed.or((!any).then_some(nothing));
     let mut conditions = vec![
         accepted,
         unless(

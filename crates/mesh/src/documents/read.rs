@@ -1,33 +1,14 @@
 //! Which kind a document is, and what becomes of it.
 
+use super::checked::Checked;
 use super::*;
 use crate::decode::{Context, Fields, Finding, Report, did_you_mean, list_of};
 use crate::hosts::HostMap;
 use crate::load::{IgnoredKind, Options, Summary};
 use crate::yaml::Node;
 
-/// Istio's kinds that say something about traffic or access which is not served yet.
+/// The Gateway API's kinds that say something about traffic which is not served yet.
 const NOT_SERVED: &[(&str, &str, &str)] = &[
-    ("networking.istio.io", "EnvoyFilter", NO_EFFECT),
-    ("networking.istio.io", "ProxyConfig", NO_EFFECT),
-    ("networking.istio.io", "WorkloadGroup", NO_EFFECT),
-    (
-        "security.istio.io",
-        "AuthorizationPolicy",
-        "requests that it denies are let through",
-    ),
-    (
-        "security.istio.io",
-        "PeerAuthentication",
-        "what a listener takes is said by its Gateway alone",
-    ),
-    (
-        "security.istio.io",
-        "RequestAuthentication",
-        "requests with bad tokens are let through",
-    ),
-    ("telemetry.istio.io", "Telemetry", NO_EFFECT),
-    ("extensions.istio.io", "WasmPlugin", NO_EFFECT),
     (gateway_api::GROUP, "UDPRoute", "datagrams are not taken"),
     (
         gateway_api::GROUP_EXPERIMENTAL,
@@ -142,6 +123,13 @@ impl Reader<'_> {
             self.ignore(format!("{api_version} {kind}"), context, node);
             return;
         }
+        if let Some(checked) = Checked::of(group, kind) {
+            let message = format!("{kind} is not served yet: {}", checked.consequence);
+            context.warning(node.place, message);
+            self.object_of(kind, node, context, document, checked.check);
+            self.ignore(format!("{api_version} {kind}"), context, node);
+            return;
+        }
         match (group, kind) {
             ("", "List") => {
                 let items = node
@@ -241,14 +229,15 @@ impl Reader<'_> {
         Some(())
     }
 
-    fn read<T>(
-        &mut self,
+    /// An object's metadata, and what else it says.
+    fn object_of<T>(
+        &self,
         kind: &str,
         node: &Node<'_>,
         context: Context<'_>,
         document: usize,
         decode: impl Fn(&mut Fields<'_>) -> Option<T>,
-    ) -> Option<Object<T>> {
+    ) -> Option<(Metadata, Option<T>)> {
         // The name is part of every finding, so it is looked up before anything is judged.
         let metadata = node.get("metadata");
         let of = |key| {
@@ -273,7 +262,18 @@ impl Reader<'_> {
         );
         let spec = decode(&mut fields);
         fields.finish();
-        let meta = meta?;
+        Some((meta?, spec))
+    }
+
+    fn read<T>(
+        &mut self,
+        kind: &str,
+        node: &Node<'_>,
+        context: Context<'_>,
+        document: usize,
+        decode: impl Fn(&mut Fields<'_>) -> Option<T>,
+    ) -> Option<Object<T>> {
+        let (meta, spec) = self.object_of(kind, node, context, document, decode)?;
         // Istio's and the Gateway API's Gateways may have the same names.
         let of_gateway_api = kind == "Gateway" && !node_is_of(node, NETWORKING);
         let identity = match of_gateway_api {
@@ -284,7 +284,8 @@ impl Reader<'_> {
             Some(first) => {
                 let finding = Finding::error(format!("is already defined at {first}"));
                 let finding = finding.help("remove one of the two, or give it another name");
-                context.report(node.place, finding);
+                let object = &meta.label;
+                Context { object, ..context }.report(node.place, finding);
             }
             None => {
                 let here = context.source(node.place);

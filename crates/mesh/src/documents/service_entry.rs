@@ -33,20 +33,22 @@ pub(crate) struct Port {
 /// How addresses are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Resolution {
-    /// The client's own: not something a proxy with routes can do.
+    /// The client's own. Without captured traffic that is not known: the host's name is looked up in its place.
     None,
     /// The endpoints' addresses.
     Static,
-    /// The endpoints' names, or the host itself. Both kinds of DNS use every address they get.
+    /// The endpoints' names, or the host itself; every address that is found.
     Dns,
+    /// The same, but the first address only.
+    DnsFirst,
 }
 
-const RESOLUTIONS: &[(&str, (Resolution, bool))] = &[
-    ("NONE", (Resolution::None, false)),
-    ("STATIC", (Resolution::Static, false)),
-    ("DNS", (Resolution::Dns, false)),
-    ("DNS_ROUND_ROBIN", (Resolution::Dns, true)),
-    ("DYNAMIC_DNS", (Resolution::None, false)),
+const RESOLUTIONS: &[(&str, Resolution)] = &[
+    ("NONE", Resolution::None),
+    ("STATIC", Resolution::Static),
+    ("DNS", Resolution::Dns),
+    ("DNS_ROUND_ROBIN", Resolution::DnsFirst),
+    ("DYNAMIC_DNS", Resolution::None),
 ];
 
 /// `kind: ServiceEntry`.
@@ -58,9 +60,10 @@ pub(crate) fn decode(object: &mut Fields<'_>) -> Option<ServiceEntry> {
             .unwrap_or_default();
         let addresses = fields.list("addresses", string);
         let ports = fields.list("ports", service_port);
-        let (resolution, one_endpoint) = fields
+        let resolution = fields
             .optional("resolution", one_of(RESOLUTIONS))
-            .unwrap_or((Resolution::None, false));
+            .unwrap_or(Resolution::None);
+        let is_dns = matches!(resolution, Resolution::Dns | Resolution::DnsFirst);
         let endpoints = fields.list("endpoints", workload::decode);
         let selector = fields.optional("workloadSelector", workload::selector());
         fields.optional(
@@ -88,7 +91,7 @@ pub(crate) fn decode(object: &mut Fields<'_>) -> Option<ServiceEntry> {
             );
         }
         if fields.is_written("addresses")
-            && resolution == Resolution::Dns
+            && is_dns
             && addresses.iter().any(|a| a.contains('/'))
         {
             fields.error_at(
@@ -104,17 +107,25 @@ pub(crate) fn decode(object: &mut Fields<'_>) -> Option<ServiceEntry> {
                 );
             }
             Resolution::None if selector.is_none() => {
-                let message =
-                    "`resolution: NONE` is not served yet: requests to these hosts get 503";
-                fields.report_at(
-                    "resolution",
-                    Finding::warning(message).help("write `resolution: DNS`"),
-                );
+                for host in hosts.iter().filter(|host| host.value.starts_with('*')) {
+                    let message = "has no address to go to without resolution: requests get 503, as \
+                                   only captured ones have one of their own";
+                    let finding = Finding::warning(message);
+                    context.report(host.place, finding.help("name the hosts"));
+                }
             }
-            Resolution::None | Resolution::Dns => {}
+            Resolution::Dns | Resolution::DnsFirst
+                if endpoints.is_empty() && selector.is_none() =>
+            {
+                for host in hosts.iter().filter(|host| host.value.starts_with('*')) {
+                    let message = "can't be looked up, and there are no `endpoints`";
+                    context.error(host.place, message);
+                }
+            }
+            Resolution::None | Resolution::Dns | Resolution::DnsFirst => {}
             Resolution::Static => static_addresses(&endpoints, context),
         }
-        if one_endpoint && endpoints.len() > 1 {
+        if resolution == Resolution::DnsFirst && endpoints.len() > 1 {
             fields.error_at(
                 "endpoints",
                 "DNS_ROUND_ROBIN takes one endpoint; write `resolution: DNS` for several",

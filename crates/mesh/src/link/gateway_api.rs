@@ -59,8 +59,8 @@ impl Linked {
     }
 
     /// Rules for requests to services.
-    pub(super) fn mesh_rules(&self) -> MeshRules<'_> {
-        MeshRules::new(self)
+    pub(super) fn mesh_rules(&self, input: Input<'_>) -> MeshRules<'_> {
+        MeshRules::new(self, input)
     }
 
     /// What became of each object.

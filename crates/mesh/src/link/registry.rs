@@ -229,10 +229,13 @@ fn entry_service(
             let selected = workloads.selected(selector, &meta.namespace);
             endpoints.extend(selected.filter_map(|workload| candidate(workload, number(workload))));
         } else if endpoints.is_empty()
-            && spec.resolution == Resolution::Dns
+            && spec.resolution != Resolution::Static
             && !host.starts_with('*')
         {
             endpoints.push(itself(host, port));
+        }
+        if spec.resolution == Resolution::DnsFirst {
+            endpoints.iter_mut().for_each(first_address);
         }
         Port {
             number: port.number,
@@ -252,7 +255,14 @@ fn entry_service(
     }
 }
 
-/// With DNS and no endpoints, the host is where to go.
+/// Of a name's addresses only the first is used.
+fn first_address(endpoint: &mut Candidate) {
+    if let EndpointAddress::Dns(name, port) = &endpoint.address {
+        endpoint.address = EndpointAddress::DnsFirst(name.clone(), *port);
+    }
+}
+
+/// Without endpoints, the host is where to go.
 fn itself(host: &str, port: &service_entry::Port) -> Candidate {
     let address = EndpointAddress::Dns(host.to_owned(), port.target.unwrap_or(port.number));
     Candidate {

@@ -14,7 +14,8 @@ use crate::documents::virtual_service::{
 use crate::documents::workload::selects;
 use crate::hosts::fully_qualified;
 use crate::model::{
-    Action, ClusterId, Fault, Fraction, HeaderEdits, Mirror, NoCluster, Route, WeightedDestination,
+    Action, ClusterId, DestinationName, Fault, Fraction, HeaderEdits, Mirror, NoCluster, Route,
+    WeightedDestination,
 };
 use crate::route::RequestMatch;
 
@@ -196,7 +197,10 @@ fn mirrors(rule: &Effective<'_>, scope: Scope<'_>, clusters: &mut Clusters<'_>) 
         let input = clusters.input;
         let context = object.context(input.files, input.report);
         let cluster = resolve(target, &object.meta.namespace, scope, context, clusters);
-        let cluster = cluster.map_err(NoCluster::unavailable);
+        let cluster = cluster.map_err(|reason| {
+            let name = wanted(target, &object.meta.namespace, clusters);
+            NoCluster::unavailable(reason).wanting(name)
+        });
         (share != Fraction::NONE).then_some(Mirror { cluster, share })
     };
     targets.into_iter().filter_map(build).collect()
@@ -219,7 +223,10 @@ pub(super) fn weighted(
             headers.request.set.push(("host".to_owned(), authority));
         }
         let cluster = resolve(&destination.target, namespace, scope, context, clusters);
-        let cluster = cluster.map_err(NoCluster::unavailable);
+        let cluster = cluster.map_err(|reason| {
+            let name = wanted(&destination.target, namespace, clusters);
+            NoCluster::unavailable(reason).wanting(name)
+        });
         (alone || destination.weight > 0).then_some(WeightedDestination {
             weight: destination.weight,
             cluster,
@@ -228,6 +235,16 @@ pub(super) fn weighted(
         })
     };
     destinations.iter().filter_map(build).collect()
+}
+
+fn wanted(target: &Target, namespace: &str, clusters: &Clusters<'_>) -> DestinationName {
+    let domain = &clusters.input.options.cluster_domain;
+    let subset = target.subset.as_ref();
+    DestinationName {
+        host: fully_qualified(&target.host, namespace, domain),
+        port: target.port,
+        subset: subset.map_or_else(String::new, |subset| subset.value.clone()),
+    }
 }
 
 /// The cluster of a target; what is missing is reported and becomes the error of requests that go there.

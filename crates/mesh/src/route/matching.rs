@@ -155,7 +155,7 @@ impl StringMatch {
     }
 }
 
-fn has_segments(path: &[u8], prefix: &[u8]) -> bool {
+pub(super) fn has_segments(path: &[u8], prefix: &[u8]) -> bool {
     let rest = path.strip_prefix(prefix);
     rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
 }
@@ -173,6 +173,17 @@ impl std::fmt::Display for StringMatch {
 }
 
 impl UriMatch {
+    /// Whether every path fits.
+    pub(super) fn is_any(&self) -> bool {
+        match &self.matcher {
+            StringMatch::Prefix(prefix) => prefix.is_empty() || &**prefix == "/",
+            StringMatch::Segments(prefix) => prefix.is_empty(),
+            StringMatch::Regex(pattern) => matches!(pattern.text(), ".*" | "/.*"),
+            StringMatch::Present => true,
+            StringMatch::Exact(_) => false,
+        }
+    }
+
     /// What part of the path a rewrite replaces, if the path fits.
     fn matched(&self, path: &str) -> Option<Matched> {
         let (bytes, fold) = (path.as_bytes(), self.ignore_case);
@@ -316,16 +327,7 @@ impl RequestMatch {
 
     /// Whether every request fits: no condition, or only the prefix `/`.
     pub(crate) fn is_catch_all(&self) -> bool {
-        let any_uri = match &self.uri {
-            None => true,
-            Some(uri) => match &uri.matcher {
-                StringMatch::Prefix(prefix) => prefix.is_empty() || &**prefix == "/",
-                StringMatch::Segments(prefix) => prefix.is_empty(),
-                StringMatch::Regex(pattern) => matches!(pattern.text(), ".*" | "/.*"),
-                StringMatch::Present => true,
-                StringMatch::Exact(_) => false,
-            },
-        };
+        let any_uri = self.uri.as_ref().is_none_or(UriMatch::is_any);
         let rest = self.scheme.is_none() && self.method.is_none() && self.authority.is_none();
         any_uri && rest && self.headers.is_empty() && self.query_params.is_empty()
     }

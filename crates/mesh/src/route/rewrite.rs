@@ -41,6 +41,13 @@ impl PartialEq for RegexRewrite {
     }
 }
 
+/// The pattern, and what takes the place of what it matches, `${1}` being its first group.
+impl std::fmt::Display for RegexRewrite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "`{}` to `{}`", self.pattern, self.substitution)
+    }
+}
+
 impl RegexRewrite {
     /// Compiles a pattern and its substitution, in which `\1` stands for the first group and `\0` for all.
     ///

@@ -8,6 +8,7 @@
 mod conformance;
 mod documentation;
 mod folder;
+mod gateway_api;
 mod gateways;
 mod golden;
 mod localities;

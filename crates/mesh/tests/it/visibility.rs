@@ -125,3 +125,33 @@ fn destination_rules_may_be_for_some_clients() {
     assert_eq!(policy(Some("other")), alba::Policy::Random);
     assert_eq!(policy(None), alba::Policy::Random);
 }
+
+#[test]
+fn a_workload_is_known_by_its_labels() {
+    let text = "
+apiVersion: apps/v1
+kind: Deployment
+metadata: { name: web, namespace: one }
+spec: { template: { metadata: { labels: { app: web } } } }
+---
+apiVersion: v1
+kind: List
+items:
+  - { apiVersion: v1, kind: Pod, metadata: { name: web-1, labels: { app: web, pod: '1' } } }
+  - { apiVersion: networking.istio.io/v1, kind: WorkloadEntry, metadata: { name: vm }, spec: { labels: { app: vm } } }
+";
+    let file = SourceFile {
+        path: "in.yaml".into(),
+        text: text.to_owned(),
+    };
+    let files = [file];
+    let labels = |namespace, name| {
+        let labels = mesh::workload_labels(&files, &Options::default(), namespace, name)?;
+        let pairs = labels.iter().map(|(key, value)| format!("{key}={value}"));
+        Some(pairs.collect::<Vec<_>>().join(","))
+    };
+    assert_eq!(labels("one", "web").as_deref(), Some("app=web"));
+    assert_eq!(labels("default", "web-1").as_deref(), Some("app=web,pod=1"));
+    assert_eq!(labels("default", "vm").as_deref(), Some("app=vm"));
+    assert_eq!(labels("default", "web"), None);
+}

@@ -29,12 +29,6 @@ pub(crate) struct Arguments {
         default_value = "100x100,10x3"
     )]
     sizes: Vec<Size>,
-    /// Runs of each policy [default: 5; with --quick 1]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
-    seeds: Option<u64>,
-    /// The first seed; those below 1000 are for tuning
-    #[arg(long, value_name = "SEED", default_value_t = sim::FIRST_REPORTED_SEED)]
-    seed_base: u64,
     /// Compare alba with itself without each of its parts, instead of with others
     #[arg(long)]
     ablation: bool,
@@ -44,9 +38,8 @@ pub(crate) struct Arguments {
     /// Folder for the page, the figures and the charts
     #[arg(long, value_name = "DIR", default_value = "docs/balancing")]
     out: PathBuf,
-    /// Runs at a time [default: one per core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
-    jobs: Option<u16>,
+    #[command(flatten)]
+    runs: super::RunOptions,
 }
 
 /// What `--quick` compares.
@@ -122,20 +115,21 @@ impl Arguments {
             scenarios: &scenarios,
             sizes,
             policies: &policies,
-            seeds: self.seed_base..self.seed_base + self.seeds(),
-            jobs: self.jobs.map_or_else(super::cores, usize::from),
+            seeds: self.runs.seeds(self.default_seeds()),
+            jobs: self.runs.jobs(),
         }
         .run()
     }
 
-    fn seeds(&self) -> u64 {
-        self.seeds.unwrap_or(if self.quick { 1 } else { 5 })
+    fn default_seeds(&self) -> u64 {
+        if self.quick { 1 } else { 5 }
     }
 
     fn head(&self) -> String {
         let quick = if self.quick { " --quick" } else { "" };
         let ablation = if self.ablation { " --ablation" } else { "" };
-        let (first, last) = (self.seed_base, self.seed_base + self.seeds() - 1);
+        let seeds = self.runs.seeds(self.default_seeds());
+        let (first, last) = (seeds.start, seeds.end - 1);
         format!(
             "# {}\n\nMade by `dalbi sim scoreboard{quick}{ablation}` with seeds {first} to {last}. Where a field \
              has three numbers, they are the best baseline's, **alba's** and the oracle's.\n",
@@ -150,18 +144,7 @@ impl Arguments {
 
 /// Returns the files' names.
 fn write_charts(rows: &[Row], out: &Path) -> anyhow::Result<Vec<String>> {
-    let points: Vec<Point<'_>> = rows
-        .iter()
-        .map(|row| Point {
-            scenario: &row.scenario,
-            servers: row.servers,
-            dispatchers: row.dispatchers,
-            load: row.load,
-            policy: &row.policy,
-            p99_ms: row.figures.p99_ms,
-            error_rate: row.figures.error_rate,
-        })
-        .collect();
+    let points: Vec<Point<'_>> = rows.iter().map(Point::from).collect();
     charts(&points)
         .into_iter()
         .map(|chart| {

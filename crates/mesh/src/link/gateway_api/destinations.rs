@@ -6,7 +6,7 @@ use super::super::Input;
 use super::super::clusters::{Clusters, Unresolved};
 use super::super::registry::service_host;
 use super::{Linked, filters, tls};
-use crate::model::{ClusterId, NoCluster, UpstreamProtocol, WeightedDestination};
+use crate::model::{ClusterId, DestinationName, NoCluster, UpstreamProtocol, WeightedDestination};
 
 /// How the requests of a rule reach their backends.
 #[derive(Clone, Copy)]
@@ -23,6 +23,7 @@ pub(super) fn error(reason: impl Into<String>) -> NoCluster {
     NoCluster {
         status: 500,
         reason: reason.into(),
+        wanted: None,
     }
 }
 
@@ -72,7 +73,15 @@ impl Towards<'_> {
         clusters: &mut Clusters<'_>,
     ) -> Result<ClusterId, NoCluster> {
         let target = target.as_ref().map_err(error)?;
-        self.of_service(target, clusters).map_err(error)
+        self.of_service(target, clusters).map_err(|reason| {
+            let Name { namespace, name } = &target.service;
+            let domain = &clusters.input.options.cluster_domain;
+            error(reason).wanting(DestinationName {
+                host: service_host(name, namespace, domain),
+                port: Some(target.port),
+                subset: String::new(),
+            })
+        })
     }
 
     fn of_service(

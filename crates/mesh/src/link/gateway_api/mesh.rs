@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ::gateway_api::{Name, ServiceRules};
+
+use super::super::Input;
 use super::super::clusters::Clusters;
-use super::Linked;
 use super::filters::OfListener;
-use super::routes::Routes;
+use super::routes::{self, Routes};
+use super::{Linked, warning};
 use crate::model::Route;
 
 /// Rules whose parent is a Service.
@@ -15,7 +18,21 @@ pub(in super::super) struct MeshRules<'a> {
 }
 
 impl<'a> MeshRules<'a> {
-    pub(super) fn new(linked: &'a Linked) -> Self {
+    pub(super) fn new(linked: &'a Linked, input: Input<'_>) -> Self {
+        let own = input.options.own_namespace();
+        for rules in &linked.attached.mesh {
+            if let (Some(consumer), Some(first)) = (&rules.consumer, rules.entries.first())
+                && consumer != own
+            {
+                let message = format!(
+                    "has no effect here: it is for clients in namespace `{consumer}`, and this dispatcher is in `{own}`"
+                );
+                let route = routes::route_label(&first.rule);
+                input
+                    .report
+                    .add(warning(&first.rule.source, route, message));
+            }
+        }
         Self { linked }
     }
 
@@ -30,12 +47,13 @@ impl<'a> MeshRules<'a> {
         clusters: &mut Clusters<'_>,
     ) -> Option<(String, Vec<Arc<Route>>)> {
         let own = clusters.input.options.own_namespace();
-        let rules = self.linked.attached.mesh.iter().filter(|rules| {
-            (
-                rules.service.namespace.as_str(),
-                rules.service.name.as_str(),
-            ) == (namespace, name)
-                && rules.port.is_none_or(|of| of == port)
+        let all = &self.linked.attached.mesh;
+        let first = all.partition_point(|rules| key(rules) < (namespace, name));
+        let of_service = all[first..]
+            .iter()
+            .take_while(|rules| key(rules) == (namespace, name));
+        let rules = of_service.filter(|rules| {
+            rules.port.is_none_or(|of| of == port)
                 && rules.consumer.as_deref().is_none_or(|of| of == own)
                 && !rules.entries.is_empty()
         });
@@ -58,4 +76,9 @@ impl<'a> MeshRules<'a> {
         }
         Some((names.join(","), routes.of(&chosen.entries, clusters)))
     }
+}
+
+fn key(rules: &ServiceRules) -> (&str, &str) {
+    let Name { namespace, name } = &rules.service;
+    (namespace, name)
 }

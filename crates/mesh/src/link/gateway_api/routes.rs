@@ -110,7 +110,8 @@ fn route(
     }
 }
 
-fn route_label(rule: &HttpRule) -> String {
+/// For findings.
+pub(super) fn route_label(rule: &HttpRule) -> String {
     let kind = if rule.is_grpc {
         "GRPCRoute"
     } else {
