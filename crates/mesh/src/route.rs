@@ -157,6 +157,7 @@ impl Mesh {
         let Some((virtual_host, _)) = self.virtual_host(listener, head) else {
             return Decision::NotFound;
         };
+        let documented_port = self.listeners[listener].port;
         for route in &virtual_host.routes {
             let Some(matched) = first_match(route, head, trace) else {
                 continue;
@@ -174,7 +175,7 @@ impl Mesh {
                 Action::Redirect(redirect) => Decision::Redirect {
                     route,
                     status: redirect.status,
-                    location: redirect.location(head, matched),
+                    location: redirect.location_on(documented_port, head, matched),
                 },
                 Action::DirectResponse { .. } => Decision::DirectResponse { route },
             };

@@ -1,6 +1,8 @@
 //! `http[].redirect`, with Envoy's rules for what is kept of the request's URL, but for one: where the port asked
 //! for is the scheme's default, Istio leaves the request's own port in place; we leave it out.
 
+use std::borrow::Cow;
+
 use super::RequestHead;
 use super::matching::{Matched, path_of, query_of};
 use super::rewrite::in_place_of_segments;
@@ -63,6 +65,29 @@ impl Redirect {
         }
     }
 
+    /// [`Self::location`] on a port that the document gives as `documented`, but which the client knows by another
+    /// number (`--port-offset`). A request that names that number is looked at as if it named the document's, and a
+    /// redirect to the same host leads to a port that is moved as far: a listener of ours, as the document means.
+    pub(super) fn location_on(
+        &self,
+        documented: u16,
+        head: &impl RequestHead,
+        matched: Matched,
+    ) -> String {
+        let (host, port) = split_port(head.authority());
+        let moved = head
+            .local_port()
+            .filter(|local| *local != documented && port == Some(*local));
+        match moved {
+            Some(local) if self.authority.is_none() => {
+                let authority = format!("{host}:{documented}");
+                let as_documented = self.location(&AsDocumented { head, authority }, matched);
+                with_port_moved(&as_documented, local.saturating_sub(documented))
+            }
+            _ => self.location(head, matched),
+        }
+    }
+
     /// The request's own host: without its port if that is replaced, or if it was the default port of a scheme
     /// that changes.
     fn host_of<'h>(&self, head: &'h impl RequestHead, scheme: &str) -> &'h str {
@@ -75,5 +100,115 @@ impl Redirect {
         let strip =
             self.port != RedirectPort::Kept || (scheme != head.scheme() && default_of_old_scheme);
         if strip { host } else { authority }
+    }
+}
+
+/// A request that names the port of the document.
+struct AsDocumented<'h, H> {
+    head: &'h H,
+    authority: String,
+}
+
+impl<H: RequestHead> RequestHead for AsDocumented<'_, H> {
+    fn method(&self) -> &str {
+        self.head.method()
+    }
+
+    fn scheme(&self) -> &str {
+        self.head.scheme()
+    }
+
+    fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    fn path_and_query(&self) -> &str {
+        self.head.path_and_query()
+    }
+
+    fn header<'a>(&'a self, name: &str) -> Option<Cow<'a, [u8]>> {
+        self.head.header(name)
+    }
+}
+
+fn with_port_moved(location: &str, offset: u16) -> String {
+    let moved = location.split_once("://").and_then(|(scheme, rest)| {
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let (host, port) = split_port(authority);
+        let port = port.unwrap_or(if scheme == "https" { 443 } else { 80 });
+        let port = port.checked_add(offset)?;
+        Some(format!("{scheme}://{host}:{port}{path}"))
+    });
+    moved.unwrap_or_else(|| location.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Get {
+        authority: &'static str,
+        local_port: u16,
+    }
+
+    impl RequestHead for Get {
+        fn method(&self) -> &str {
+            "GET"
+        }
+
+        fn scheme(&self) -> &str {
+            "http"
+        }
+
+        fn authority(&self) -> &str {
+            self.authority
+        }
+
+        fn path_and_query(&self) -> &str {
+            "/a?b"
+        }
+
+        fn header<'a>(&'a self, _: &str) -> Option<Cow<'a, [u8]>> {
+            None
+        }
+
+        fn local_port(&self) -> Option<u16> {
+            Some(self.local_port)
+        }
+    }
+
+    #[test]
+    fn a_redirect_to_ourselves_moves_with_the_ports() {
+        let to_https = || Redirect {
+            scheme: Some("https".to_owned()),
+            ..Redirect::default()
+        };
+        let elsewhere = Redirect {
+            authority: Some("b".to_owned()),
+            ..to_https()
+        };
+        let port = Redirect {
+            port: RedirectPort::Number(8443),
+            ..to_https()
+        };
+        for (redirect, authority, local_port, expected) in [
+            (to_https(), "a:8080", 8080, "https://a:8443/a?b"),
+            (Redirect::default(), "a:8080", 8080, "http://a:8080/a?b"),
+            (port, "a:8080", 8080, "https://a:16443/a?b"),
+            (to_https(), "[::1]:8080", 8080, "https://[::1]:8443/a?b"),
+            // Nothing is known of what is between the client and us.
+            (to_https(), "a", 8080, "https://a/a?b"),
+            (to_https(), "a:9090", 8080, "https://a:9090/a?b"),
+            (elsewhere, "a:8080", 8080, "https://b/a?b"),
+            (to_https(), "a:80", 80, "https://a/a?b"),
+            (to_https(), "a:65535", 65535, "https://a/a?b"),
+        ] {
+            let head = Get {
+                authority,
+                local_port,
+            };
+            let location = redirect.location_on(80, &head, Matched::Prefix(1));
+            assert_eq!(location, expected, "{authority} on {local_port}");
+        }
     }
 }
