@@ -8,7 +8,9 @@ mod watch;
 
 use std::path::Path;
 
-use mesh::{Diagnostic, ListenerKind, Loaded, Mesh, Severity, SourceFile, Summary};
+use dispatcher::TlsError;
+use mesh::gateway_api::Status;
+use mesh::{Diagnostic, ListenerKind, Loaded, Mesh, Severity, Source, SourceFile, Summary};
 
 pub(crate) use folder::{Contents, FolderError, read};
 pub(crate) use proxy::{Proxy, Target};
@@ -25,6 +27,8 @@ pub(crate) struct Documents {
     pub(crate) diagnostics: Vec<Diagnostic>,
     /// Counts per kind.
     pub(crate) summary: Summary,
+    /// What became of the Gateway API's objects.
+    pub(crate) statuses: Vec<Status>,
     /// How many files have test cases for `dalbi test`, and were left out for it.
     pub(crate) test_files: usize,
 }
@@ -41,6 +45,7 @@ impl Documents {
             mesh,
             mut diagnostics,
             summary,
+            statuses,
             ..
         } = mesh::load(&contents.files, options);
         let readable = contents.problems.is_empty();
@@ -50,7 +55,42 @@ impl Documents {
             mesh: mesh.filter(|_| readable),
             diagnostics,
             summary,
+            statuses,
             test_files: contents.tests.len(),
+        }
+    }
+
+    /// Adds what of the mesh's TLS can't be used on this machine: a file that is missing may come with the machine
+    /// that serves, one that holds something else is an error.
+    pub(crate) fn check_tls_files(&mut self) {
+        let Some(mesh) = &self.mesh else {
+            return;
+        };
+        for (needed_by, error) in dispatcher::unusable_tls(mesh) {
+            let (severity, help) = match &error {
+                TlsError::Read { .. } => (
+                    Severity::Warning,
+                    Some("`dalbi run` refuses to start without it".to_owned()),
+                ),
+                _ => (Severity::Error, None),
+            };
+            self.diagnostics.push(Diagnostic {
+                severity,
+                code: None,
+                source: Source {
+                    file: file_of(&error).into(),
+                    line: 1,
+                    column: 1,
+                    document: 1,
+                },
+                object: needed_by,
+                field: String::new(),
+                message: error.to_string(),
+                help,
+            });
+        }
+        if self.count(Severity::Error) > 0 {
+            self.mesh = None;
         }
     }
 
@@ -81,5 +121,14 @@ impl Documents {
             .iter()
             .filter(|diagnostic| diagnostic.severity == severity)
             .count()
+    }
+}
+
+/// Where the reader has to look.
+fn file_of(error: &TlsError) -> &Path {
+    match error {
+        TlsError::Read { path, .. } => path,
+        TlsError::Pem { origin, .. } => Path::new(origin),
+        _ => Path::new("TLS"),
     }
 }

@@ -2,6 +2,7 @@
 
 mod json;
 mod sarif;
+mod status;
 mod text;
 
 use std::io::{self, Write};

@@ -52,6 +52,8 @@ struct Status {
     took: Duration,
     /// Why the newest documents were refused; `None` once some were taken.
     rejection: Option<(SystemTime, serde_json::Value)>,
+    /// What became of the documents' objects, as whoever read them says it.
+    objects: serde_json::Value,
 }
 
 impl Control {
@@ -176,6 +178,11 @@ impl Control {
         }
     }
 
+    /// Says what became of the objects that the configuration in force was made of.
+    pub(crate) fn set_objects(&self, objects: serde_json::Value) {
+        self.status().objects = objects;
+    }
+
     /// `/config/status`.
     pub(crate) fn status_json(&self) -> serde_json::Value {
         let snapshot = self.snapshot();
@@ -192,6 +199,7 @@ impl Control {
             })),
             "listeners": snapshot.mesh.listeners.len(),
             "clusters": snapshot.clusters.len(),
+            "objects": status.objects,
         })
     }
 

@@ -292,6 +292,12 @@ impl Dispatcher {
         self.control.rejected(reasons);
     }
 
+    /// Says what became of the objects that the configuration in force was made of, for `/config/status`, which shows
+    /// it as it is.
+    pub fn set_objects(&self, objects: serde_json::Value) {
+        self.control.set_objects(objects);
+    }
+
     /// What is listened on.
     pub fn listeners(&self) -> Vec<ListenerView> {
         ListenerView::all(&self.control.snapshot())

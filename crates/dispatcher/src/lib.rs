@@ -44,5 +44,5 @@ mod worker;
 pub use crate::dispatcher::{Applied, ApplyError, Dispatcher, StartError};
 pub use crate::options::{AccessLog, AccessLogFormat, Limits, Options};
 pub use crate::places::PlacesError;
-pub use crate::transport::tls::TlsError;
+pub use crate::transport::tls::{TlsError, unusable_tls};
 pub use crate::views::{ClusterView, EndpointView, ListenerView};

@@ -71,6 +71,7 @@ async fn serve(arguments: &Arguments) -> anyhow::Result<Verdict> {
         return Ok(Verdict::Findings);
     };
     let dispatcher = Dispatcher::start(arguments.serve.to_dispatcher(arguments.admin.0), mesh)?;
+    dispatcher.set_objects(json!(documents.statuses));
     writeln!(io::stdout(), "loaded: {}", report::summary_line(&documents))?;
     serve::announce(&dispatcher)?;
 
@@ -139,14 +140,18 @@ impl Served {
             );
         };
         match self.dispatcher.apply(mesh) {
-            Ok(applied) => tracing::info!(
-                configuration = applied.number,
-                took_ms = applied.took.as_millis() as u64,
-                opened = ?applied.opened,
-                closed = ?applied.closed,
-                documents = report::summary_line(&documents),
-                "reloaded"
-            ),
+            Ok(applied) => {
+                // First, so that whoever reads the log line finds them at the admin server.
+                self.dispatcher.set_objects(json!(documents.statuses));
+                tracing::info!(
+                    configuration = applied.number,
+                    took_ms = applied.took.as_millis() as u64,
+                    opened = ?applied.opened,
+                    closed = ?applied.closed,
+                    documents = report::summary_line(&documents),
+                    "reloaded"
+                );
+            }
             Err(error) => self.reject(json!(error.to_string()), &error),
         }
         self.files = documents.files;

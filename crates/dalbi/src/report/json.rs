@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use mesh::gateway_api::Status;
 use mesh::{Diagnostic, Severity, Summary};
 use serde::Serialize;
 
@@ -11,6 +12,8 @@ use crate::documents::Documents;
 struct Report<'a> {
     diagnostics: &'a [Diagnostic],
     summary: &'a Summary,
+    /// `.status` of the Gateway API's objects.
+    statuses: &'a [Status],
     errors: usize,
     warnings: usize,
 }
@@ -19,6 +22,7 @@ pub(super) fn write(documents: &Documents, out: &mut impl Write) -> io::Result<(
     let report = Report {
         diagnostics: &documents.diagnostics,
         summary: &documents.summary,
+        statuses: &documents.statuses,
         errors: documents.count(Severity::Error),
         warnings: documents.count(Severity::Warning),
     };

@@ -31,6 +31,7 @@ impl Style {
 /// Findings, then one line that sums up.
 pub(super) fn write(documents: &Documents, out: &mut impl Write, style: Style) -> io::Result<()> {
     diagnostics(&documents.diagnostics, &documents.files, out, style)?;
+    super::status::write(&documents.statuses, out)?;
     writeln!(out, "{}", summary_line(documents))
 }
 

@@ -172,6 +172,29 @@ impl ResolvesServerCert for AnyOf {
     }
 }
 
+/// What of a mesh's TLS can't be used on this machine, with the listener or cluster that needs it: the files that are
+/// missing or hold something else.
+pub fn unusable_tls(mesh: &mesh::Mesh) -> Vec<(String, TlsError)> {
+    let mut found = Vec::new();
+    for listener in &mesh.listeners {
+        let servers = listener.tls.iter().flat_map(|tls| &tls.servers);
+        let terminating =
+            servers.filter(|server| !matches!(server.action, TlsAction::Passthrough(_)));
+        let errors = terminating.filter_map(|server| server_config(server).err());
+        found.extend(errors.map(|error| (listener.name.clone(), error)));
+    }
+    for cluster in &mesh.clusters {
+        let config = cluster
+            .tls
+            .as_ref()
+            .map(|tls| client_config(tls, &cluster.name, b"http/1.1"));
+        if let Some(Err(error)) = config {
+            found.push((format!("cluster {}", cluster.name), error));
+        }
+    }
+    found
+}
+
 fn certified_key(
     source: &CertificateSource,
     provider: &CryptoProvider,
