@@ -8,12 +8,12 @@ mod route;
 
 use std::time::Duration;
 
-pub(crate) use cluster::{balancing, cluster_settings, endpoint_address};
+pub(crate) use cluster::{balancing, cluster_settings, endpoint_address, outlier_detection};
 pub(crate) use listener::listener_settings;
 pub(crate) use matching::conditions;
 pub(crate) use route::{
-    destination, direct_response, fault, headers, redirect, retry_conditions, rewrite,
-    route_settings, shares,
+    cors, destination, destination_filters, direct_response, fault, headers, redirect,
+    retry_conditions, rewrite, route_settings, shares,
 };
 
 /// `1.5s`, `250ms`: the shorter way to write it.

@@ -53,7 +53,11 @@ pub(crate) fn find_listener(
             .is_some()
     };
     let is_gateway = |listener: &Listener| listener.kind == ListenerKind::Gateway;
-    let by_port = find(&|listener| takes_scheme(listener) && listener.port == request.port());
+    let by_port = find(&|listener| {
+        takes_scheme(listener)
+            && listener.port == request.port()
+            && (listener.tls.is_some() || listener.tcp.is_empty() != request.is_connection())
+    });
     let by_host = || {
         find(&|listener| is_gateway(listener) && takes_scheme(listener) && knows_host(listener))
             .or_else(|| find(&|listener| takes_scheme(listener) && knows_host(listener)))

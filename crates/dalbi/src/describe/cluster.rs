@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use alba::Policy;
+use alba::{OutlierDetection, Policy};
 use mesh::{Cluster, EndpointAddress, HashKey, UpstreamProtocol};
 
 use super::duration;
@@ -117,6 +117,40 @@ fn hash_key(key: &HashKey) -> String {
         HashKey::SourceIp => "source address".to_owned(),
         HashKey::QueryParameter(name) => format!("query parameter {name}"),
     }
+}
+
+/// What puts an endpoint aside, and for how long.
+pub(crate) fn outlier_detection(detection: &OutlierDetection) -> String {
+    let mut causes = Vec::new();
+    for (count, what) in [
+        (detection.consecutive_5xx, "5xx"),
+        (detection.consecutive_gateway_errors, "gateway errors"),
+    ] {
+        if count > 0 {
+            causes.push(format!("{count} {what} in a row"));
+        }
+    }
+    if detection.split_external_local_origin_errors
+        && detection.consecutive_local_origin_failures > 0
+    {
+        let count = detection.consecutive_local_origin_failures;
+        causes.push(format!("{count} failures to get an answer in a row"));
+    }
+    if detection.success_rate.is_some() {
+        causes.push("a success rate far below the others'".to_owned());
+    }
+    if detection.failure_percentage.is_some() {
+        causes.push("too many failures".to_owned());
+    }
+    if causes.is_empty() {
+        return "never".to_owned();
+    }
+    format!(
+        "after {}, for {} at first, at most {}% of endpoints",
+        causes.join(" or "),
+        duration(detection.base_ejection_time),
+        detection.max_ejection_percent
+    )
 }
 
 /// `10.0.0.7:8080`, `db.example:5432`, `unix:///run/app.sock`.

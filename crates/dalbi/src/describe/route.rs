@@ -71,6 +71,16 @@ fn destination_settings(mesh: &Mesh, of: &WeightedDestination) -> Vec<(String, S
             add(what, headers(operations));
         }
     }
+    for (what, value) in destination_filters(mesh, of) {
+        add(&what, value);
+    }
+    settings
+}
+
+/// Redirect, rewrite, mirrors and CORS that one destination has of its own.
+pub(crate) fn destination_filters(mesh: &Mesh, of: &WeightedDestination) -> Vec<(String, String)> {
+    let mut settings = Vec::new();
+    let mut add = |what: &str, value: String| settings.push((what.to_owned(), value));
     if let Some(filters) = &of.filters {
         let DestinationFilters {
             redirect: to,
@@ -322,7 +332,7 @@ fn mirrors(mesh: &Mesh, mirrors: &[Mirror]) -> String {
 }
 
 /// Who may read answers, and what of them.
-fn cors(cors: &Cors) -> String {
+pub(crate) fn cors(cors: &Cors) -> String {
     let Cors {
         allow_origins,
         allow_methods,

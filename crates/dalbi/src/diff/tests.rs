@@ -285,3 +285,49 @@ fn cluster_settings_are_told_by_name() {
         }]
     );
 }
+
+/// Documents at random, and the same in another order.
+#[test]
+fn order_makes_no_difference_whatever_the_documents() {
+    for seed in 0..60 {
+        let random = &mut fastrand::Rng::with_seed(seed);
+        let mut documents: Vec<String> = SERVICES.split("\n---\n").map(str::to_owned).collect();
+        for number in 0..random.usize(1..8) {
+            let rules: String = (0..random.usize(1..4))
+                .map(|_| {
+                    let prefix = ["/", "/a", "/ab", "/b"][random.usize(..4)];
+                    let rest = match random.u8(..3) {
+                        0 => "redirect: { uri: /x }".to_owned(),
+                        1 => format!("directResponse: {{ status: {} }}", random.u16(200..599)),
+                        _ => format!("timeout: {}s, {TO_SHOP}", random.u8(..9)),
+                    };
+                    format!("    - {}\n", rule(prefix, &rest))
+                })
+                .collect();
+            let host = ["a.example", "b.example", "'*.example'"][random.usize(..3)];
+            let gateways = ["[edge]", "[mesh]", "[edge, mesh]"][random.usize(..3)];
+            let (gateways, host) = match host {
+                "'*.example'" => ("[edge]", host),
+                _ => (gateways, host),
+            };
+            documents.push(format!(
+                "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{ name: v{number} }}\nspec:\n  \
+                 gateways: {gateways}\n  hosts: [{host}]\n  http:\n{rules}"
+            ));
+        }
+        let load_all =
+            |documents: &[String]| load(&documents.iter().map(String::as_str).collect::<Vec<_>>());
+        let before = load_all(&documents);
+        random.shuffle(&mut documents);
+        let found = Differences::between(&before, &load_all(&documents));
+        assert!(found.is_empty(), "seed {seed}: {found:#?}");
+        let removed = documents.pop().unwrap();
+        let fewer = Differences::between(&before, &load_all(&documents));
+        let back = Differences::between(&load_all(&documents), &before);
+        assert_eq!(
+            fewer.is_empty(),
+            back.is_empty(),
+            "seed {seed}, without\n{removed}"
+        );
+    }
+}

@@ -24,7 +24,7 @@ pub(crate) enum RequestError {
     Method(String),
     #[error("`{0}` is not a URL; write one such as http://bookinfo.example/productpage")]
     Url(String),
-    #[error("scheme `{0}` is not served; use http or https")]
+    #[error("scheme `{0}` is not served; use http or https, or tcp or tls for a bare connection")]
     Scheme(String),
     #[error("`{0}` names no host; write a whole URL or add -H 'host: bookinfo.example'")]
     Host(String),
@@ -58,7 +58,7 @@ impl Request {
             .map_err(|_| RequestError::Url(url.to_owned()))?;
         if let Some(scheme) = uri
             .scheme_str()
-            .filter(|scheme| !matches!(*scheme, "http" | "https"))
+            .filter(|scheme| !matches!(*scheme, "http" | "https" | "tcp" | "tls"))
         {
             return Err(RequestError::Scheme(scheme.to_owned()));
         }
@@ -84,7 +84,7 @@ impl Request {
 
     /// Whether it comes through TLS.
     pub(crate) fn is_https(&self) -> bool {
-        self.uri.scheme_str() == Some("https")
+        matches!(self.uri.scheme_str(), Some("https" | "tls"))
     }
 
     /// The port that is connected to.
@@ -104,9 +104,14 @@ impl Request {
         self.uri.host().unwrap_or(&self.authority)
     }
 
+    /// Whether it is meant for a listener that does not look for requests.
+    pub(crate) fn is_connection(&self) -> bool {
+        matches!(self.uri.scheme_str(), Some("tcp" | "tls"))
+    }
+
     /// The URL in full, its path as it was sent.
     pub(crate) fn url(&self) -> String {
-        let scheme = self.scheme();
+        let scheme = self.uri.scheme_str().unwrap_or(self.scheme());
         let authority = self
             .uri
             .authority()

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use mesh::{
-    Action, Cluster, Decision, Explanation, HeaderOperations, HostMatch, Mesh, RequestHead,
-    RetryPolicy, Route, UpstreamProtocol, WeightedDestination,
+    Abort, Action, Cluster, Decision, Explanation, Fault, Fraction, HeaderOperations, HostMatch,
+    Listener, Mesh, Mirror, RequestHead, RetryPolicy, Route, TcpRoute, TlsAction, UpstreamProtocol,
+    WeightedDestination,
 };
 use serde::Serialize;
 
@@ -23,6 +24,14 @@ pub(crate) struct Story {
     pub(super) rejected: Vec<RejectedRule>,
     /// The rule that is taken.
     pub(super) rule: Option<RuleStory>,
+    /// Requests that are held up or failed on purpose before anything else.
+    pub(super) fault: Option<FaultStory>,
+    /// Who may read answers from another origin's page.
+    pub(super) cors: Option<String>,
+    /// Where copies go.
+    pub(super) mirrors: Vec<MirrorStory>,
+    /// Policies about who may call, none of which is enforced.
+    pub(super) unenforced_policies: Vec<String>,
     pub(super) outcome: Outcome,
 }
 
@@ -59,9 +68,47 @@ pub(super) struct RuleStory {
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub(super) enum Outcome {
     Forward(Box<ForwardStory>),
-    Redirect { status: u16, location: String },
-    DirectResponse { status: u16, body: String },
+    Redirect {
+        status: u16,
+        location: String,
+    },
+    DirectResponse {
+        status: u16,
+        body: String,
+    },
     NotFound,
+    /// Bytes that go on as they are, or decrypted.
+    Connection(ConnectionStory),
+    /// No server of the listener has the name, so that the handshake fails.
+    NoServer {
+        server_name: String,
+    },
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct ConnectionStory {
+    pub(super) how: &'static str,
+    pub(super) destinations: Vec<DestinationStory>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct FaultStory {
+    pub(super) delay_percent: f64,
+    pub(super) delay_ms: Option<f64>,
+    pub(super) abort_percent: f64,
+    pub(super) abort_status: Option<u16>,
+    pub(super) abort_grpc_status: Option<u8>,
+    #[serde(skip)]
+    pub(super) words: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct MirrorStory {
+    pub(super) percent: f64,
+    /// The cluster's name, or what is missing.
+    pub(super) cluster: String,
+    /// True when nothing is copied for it.
+    pub(super) missing: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -101,9 +148,15 @@ pub(super) struct DestinationStory {
     pub(super) cluster: String,
     /// True when requests that go here get 503 `NC`.
     pub(super) missing: bool,
+    /// What such requests get.
+    pub(super) status: Option<u16>,
     pub(super) protocol: Option<&'static str>,
     pub(super) tls: bool,
     pub(super) balancing: Option<String>,
+    /// What puts an endpoint aside; `None` if nothing does.
+    pub(super) outlier_detection: Option<String>,
+    /// Redirect, rewrite, mirrors and CORS of its own, in words.
+    pub(super) filters: Vec<(String, String)>,
     pub(super) endpoints: Vec<EndpointStory>,
     pub(super) request_headers: HeaderStory,
     pub(super) response_headers: HeaderStory,
@@ -116,16 +169,36 @@ pub(super) struct EndpointStory {
 }
 
 impl Story {
-    /// Routes `request` on the listener at this position.
-    pub(crate) fn new(mesh: &Mesh, listener: usize, request: &Request) -> Self {
+    /// Routes `request` on the listener at this position. `unenforced_policies` are kinds of documents about who may
+    /// call.
+    pub(crate) fn new(
+        mesh: &Mesh,
+        listener: usize,
+        request: &Request,
+        unenforced_policies: Vec<String>,
+    ) -> Self {
+        let mut story = Self::of_request(mesh, listener, request);
+        story.unenforced_policies = unenforced_policies;
+        if let Some((outcome, route)) = connection(mesh, &mesh.listeners[listener], request) {
+            story.outcome = outcome;
+            story.virtual_host = None;
+            story.rule = route.map(|route| RuleStory {
+                name: route.name.clone(),
+                source: route.source.to_string(),
+            });
+        }
+        story
+    }
+
+    fn of_request(mesh: &Mesh, listener: usize, request: &Request) -> Self {
         let head = Arrived::new(mesh, listener, request);
         // Any draw will do: all destinations are told with their shares.
         let explanation = mesh.explain(listener, &head, 0);
         let at = &mesh.listeners[listener];
-        let rule = match &explanation.decision {
+        let route = match &explanation.decision {
             Decision::Forward { route, .. }
             | Decision::Redirect { route, .. }
-            | Decision::DirectResponse { route } => Some(RuleStory::new(route)),
+            | Decision::DirectResponse { route } => Some(route),
             Decision::NotFound => None,
         };
         let rejected = explanation.rejected.iter().map(|rejection| RejectedRule {
@@ -151,8 +224,96 @@ impl Story {
                     },
                 }),
             rejected: rejected.collect(),
-            rule,
+            rule: route.map(|route| RuleStory::new(route)),
+            fault: route
+                .and_then(|route| route.fault.as_deref())
+                .map(FaultStory::new),
+            cors: route
+                .and_then(|route| route.cors.as_deref())
+                .map(describe::cors),
+            mirrors: route.map_or_else(Vec::new, |route| {
+                route
+                    .mirrors
+                    .iter()
+                    .map(|mirror| MirrorStory::new(mesh, mirror))
+                    .collect()
+            }),
+            unenforced_policies: Vec::new(),
             outcome: Outcome::new(mesh, request, &explanation),
+        }
+    }
+}
+
+/// What becomes of a connection whose bytes are not looked at for requests, and by which rule; `None` where there
+/// are requests.
+fn connection<'m>(
+    mesh: &Mesh,
+    listener: &'m Listener,
+    request: &Request,
+) -> Option<(Outcome, Option<&'m TcpRoute>)> {
+    let (how, route) = match &listener.tls {
+        None => ("as they are", listener.tcp.first()?),
+        Some(tls) => {
+            let server = tls.select(Some(request.server_name()));
+            let Some(server) = server.map(|server| &tls.servers[server]) else {
+                let server_name = request.server_name().to_owned();
+                return Some((Outcome::NoServer { server_name }, None));
+            };
+            match &server.action {
+                TlsAction::Http => return None,
+                TlsAction::Tcp(route) => ("decrypted", route),
+                TlsAction::Passthrough(route) => ("as they are, TLS and all", route),
+            }
+        }
+    };
+    let total: u64 = route
+        .destinations
+        .iter()
+        .map(|to| u64::from(to.weight))
+        .sum();
+    let share = |to: &WeightedDestination| match route.destinations.len() {
+        1 => 1.0,
+        _ => f64::from(to.weight) / total.max(1) as f64,
+    };
+    let destinations = route.destinations.iter();
+    let destinations = destinations.map(|to| DestinationStory::new(mesh, to, share(to)));
+    let story = ConnectionStory {
+        how,
+        destinations: destinations.collect(),
+    };
+    Some((Outcome::Connection(story), Some(route)))
+}
+
+impl FaultStory {
+    fn new(fault: &Fault) -> Self {
+        let (delay, abort) = (fault.delay, fault.abort);
+        let percent = |share: Option<Fraction>| share.unwrap_or(Fraction::NONE).percent();
+        Self {
+            delay_percent: percent(delay.map(|(share, _)| share)),
+            delay_ms: delay.map(|(_, time)| milliseconds(time)),
+            abort_percent: percent(abort.map(|(share, _)| share)),
+            abort_status: abort.and_then(|(_, abort)| match abort {
+                Abort::Http(status) => Some(status),
+                Abort::Grpc(_) => None,
+            }),
+            abort_grpc_status: abort.and_then(|(_, abort)| match abort {
+                Abort::Http(_) => None,
+                Abort::Grpc(status) => Some(status),
+            }),
+            words: describe::fault(fault),
+        }
+    }
+}
+
+impl MirrorStory {
+    fn new(mesh: &Mesh, mirror: &Mirror) -> Self {
+        Self {
+            percent: mirror.share.percent(),
+            cluster: match &mirror.cluster {
+                Ok(id) => mesh.cluster(*id).name.clone(),
+                Err(missing) => missing.reason.clone(),
+            },
+            missing: mirror.cluster.is_err(),
         }
     }
 }
@@ -257,12 +418,17 @@ impl DestinationStory {
                 |cluster| cluster.name.clone(),
             ),
             missing: cluster.is_err(),
+            status: cluster.as_ref().err().map(|missing| missing.status),
             protocol: known.map(|cluster| match cluster.protocol {
                 UpstreamProtocol::Http1 => "HTTP/1.1",
                 UpstreamProtocol::Http2 => "HTTP/2",
             }),
             tls: known.is_some_and(|cluster| cluster.tls.is_some()),
             balancing: known.map(|cluster| describe::balancing(cluster)),
+            outlier_detection: known
+                .and_then(|cluster| cluster.balancing.outlier_detection.as_ref())
+                .map(describe::outlier_detection),
+            filters: describe::destination_filters(mesh, destination),
             endpoints: known.map_or_else(Vec::new, |cluster| endpoints(cluster)),
             request_headers: HeaderStory::new(&destination.headers.request),
             response_headers: HeaderStory::new(&destination.headers.response),

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use super::story::{DestinationStory, ForwardStory, HeaderStory, Outcome, RetryStory, Story};
+use crate::describe;
 
 impl Story {
     /// Writes it in the order in which the request is looked at.
@@ -20,6 +21,7 @@ impl Story {
                 "  virtual host  {} (found by {})",
                 host.name, host.matched_by
             )?,
+            None if !self.has_requests() => {}
             None => writeln!(
                 out,
                 "  virtual host  none: no document on this listener has the host"
@@ -38,18 +40,56 @@ impl Story {
         if let Some(rule) = &self.rule {
             writeln!(out, "  rule          {}  {}", rule.name, rule.source)?;
         }
+        if let Some(fault) = &self.fault {
+            writeln!(out, "  fault         {}", fault.words)?;
+        }
+        if let Some(cors) = &self.cors {
+            writeln!(out, "  CORS          {cors}")?;
+        }
+        self.write_outcome(out)?;
+        for mirror in &self.mirrors {
+            let percent = describe::percent(mirror.percent);
+            let cluster = &mirror.cluster;
+            let nothing = if mirror.missing { "none: " } else { "" };
+            writeln!(out, "  mirror        {percent} {nothing}{cluster}")?;
+        }
+        if !self.unenforced_policies.is_empty() {
+            let policies = self.unenforced_policies.join(", ");
+            writeln!(
+                out,
+                "  access        everybody: {policies} not enforced yet"
+            )?;
+        }
+        Ok(())
+    }
+
+    fn has_requests(&self) -> bool {
+        !matches!(
+            self.outcome,
+            Outcome::Connection(_) | Outcome::NoServer { .. }
+        )
+    }
+
+    fn write_outcome(&self, out: &mut impl Write) -> io::Result<()> {
         match &self.outcome {
+            Outcome::Connection(connection) => {
+                writeln!(out, "  bytes         go on {}", connection.how)?;
+                for destination in &connection.destinations {
+                    write_destination(destination, false, out)?;
+                }
+                Ok(())
+            }
+            Outcome::NoServer { server_name } => writeln!(
+                out,
+                "  answer        none: no server of this listener has the name {server_name}, so the handshake fails"
+            ),
             Outcome::Forward(forward) => write_forward(forward, out),
             Outcome::Redirect { status, location } => {
                 writeln!(out, "  answer        {status}, location: {location}")
             }
             Outcome::DirectResponse { status, body } => {
-                writeln!(
-                    out,
-                    "  answer        {status}, {} bytes: {}",
-                    body.len(),
-                    shortened(body)
-                )
+                let answer = describe::direct_response(*status, body.as_bytes());
+                writeln!(out, "  answer        {answer}")
             }
             Outcome::NotFound => writeln!(out, "  answer        404, response flag NR (no route)"),
         }
@@ -70,7 +110,7 @@ fn write_forward(forward: &ForwardStory, out: &mut impl Write) -> io::Result<()>
     }
     write_retries(&forward.retries, out)?;
     for destination in &forward.destinations {
-        write_destination(destination, out)?;
+        write_destination(destination, true, out)?;
     }
     Ok(())
 }
@@ -104,26 +144,46 @@ fn write_retries(retries: &RetryStory, out: &mut impl Write) -> io::Result<()> {
     writeln!(out)
 }
 
-fn write_destination(destination: &DestinationStory, out: &mut impl Write) -> io::Result<()> {
-    let percent = destination.share * 100.0;
+/// A destination of requests, or of connections.
+fn write_destination(
+    destination: &DestinationStory,
+    of_requests: bool,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let percent = describe::percent(destination.share * 100.0);
     if destination.missing {
         let missing = &destination.cluster;
-        writeln!(
-            out,
-            "  cluster       {percent:.0}% none: {missing}; answered with 503, response flag NC"
-        )?;
-        return Ok(());
+        let status = destination.status.unwrap_or(503);
+        return match of_requests {
+            true => writeln!(
+                out,
+                "  cluster       {percent} none: {missing}; answered with {status}, response flag NC"
+            ),
+            false => writeln!(
+                out,
+                "  cluster       {percent} none: {missing}; connections are closed"
+            ),
+        };
     }
     let tls = if destination.tls { " over TLS" } else { "" };
-    let protocol = destination.protocol.unwrap_or_default();
+    let protocol = match of_requests {
+        true => destination.protocol.unwrap_or_default(),
+        false => "TCP",
+    };
     let balancing = destination.balancing.as_deref().unwrap_or_default();
     writeln!(
         out,
-        "  cluster       {percent:.0}% {} ({protocol}{tls}, {balancing})",
+        "  cluster       {percent} {} ({protocol}{tls}, {balancing})",
         destination.cluster
     )?;
     write_headers("request", &destination.request_headers, out)?;
     write_headers("response", &destination.response_headers, out)?;
+    for (what, value) in &destination.filters {
+        writeln!(out, "                  {what}: {value}")?;
+    }
+    if let Some(detection) = &destination.outlier_detection {
+        writeln!(out, "                  ejects {detection}")?;
+    }
     for endpoint in &destination.endpoints {
         writeln!(
             out,
@@ -132,20 +192,11 @@ fn write_destination(destination: &DestinationStory, out: &mut impl Write) -> io
         )?;
     }
     if destination.endpoints.is_empty() {
-        writeln!(
-            out,
-            "                  no endpoints: answered with 503, response flag UH"
-        )?;
+        let then = match of_requests {
+            true => "answered with 503, response flag UH",
+            false => "connections are closed",
+        };
+        writeln!(out, "                  no endpoints: {then}")?;
     }
     Ok(())
-}
-
-/// The beginning of a body, on one line.
-fn shortened(body: &str) -> String {
-    const SHOWN_CHARACTERS: usize = 60;
-    let mut shown: String = body.chars().take(SHOWN_CHARACTERS).collect();
-    if shown.len() < body.len() {
-        shown.push('…');
-    }
-    format!("{shown:?}")
 }
