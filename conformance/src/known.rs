@@ -10,7 +10,10 @@ struct Known {
 }
 
 /// Each with its reason.
-const KNOWN: &[Known] = &[];
+const KNOWN: &[Known] = &[Known {
+    id: "route-tests/delegate",
+    reason: "by Istio's rules for merging, regular expressions conflict, and Istio leaves these delegates' rules out",
+}];
 
 /// What came of a check, in view of the list.
 pub(crate) fn judged(id: &str, verdict: Result<(), String>) -> Outcome {

@@ -108,13 +108,13 @@ pub(super) async fn run(
             String::from_utf8_lossy(&output.stderr)
         );
         let verdict = match (case.passes, output.status.code()) {
-            (true, Some(0)) | (false, Some(1)) => Ok(()),
+            (true, Some(0)) | (false, Some(2)) => Ok(()),
             (passes, code) => Err(format!(
                 "expected {}, got exit code {code:?}: {said}",
                 if passes {
                     "success"
                 } else {
-                    "findings (exit code 1)"
+                    "a refusal (exit code 2)"
                 }
             )),
         };
