@@ -165,7 +165,6 @@ fn moved(before: &[Option<usize>]) -> Vec<bool> {
         if let Some(was) = was {
             let length = ends.partition_point(|end| before[*end].is_some_and(|end| end < *was));
             previous[position] = length.checked_sub(1).map(|shorter| ends[shorter]);
-            ends.truncate(ends.len().max(length));
             match ends.get_mut(length) {
                 Some(end) => *end = position,
                 None => ends.push(position),

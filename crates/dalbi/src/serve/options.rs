@@ -25,7 +25,8 @@ pub(crate) struct ServeOptions {
         help_heading = "Serving"
     )]
     bind: IpAddr,
-    /// Added to every listener's port, to try port 80 without privileges or to run side by side
+    /// Added to every listener's port, to try port 80 without privileges or to run side by side. Redirects of
+    /// clients that named such a port lead to one that is moved as far
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Serving")]
     port_offset: u16,
     /// Log requests: `off`, `text` or `json`, to standard output or to a file as `json:/var/log/dalbi.log`
