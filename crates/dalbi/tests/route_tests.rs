@@ -101,6 +101,16 @@ fn tests_that_cannot_be_used_say_where() {
 }
 
 #[test]
+fn tests_alone_are_not_enough() {
+    let output = dalbi("test", [example("route-tests").join("shop_test.yaml")]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        text(&output.stderr).contains("has tests but no documents"),
+        "{output:?}"
+    );
+}
+
+#[test]
 fn other_commands_leave_test_files_alone() {
     let output = dalbi("check", [example("route-tests")]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");

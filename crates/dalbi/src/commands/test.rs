@@ -83,6 +83,13 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
         let message = "no file with `testCases` is below the folder or named after it; `dalbi test --help` shows one";
         return Err(UsageError(anyhow::anyhow!(message)).into());
     }
+    if contents.files.is_empty() && contents.problems.is_empty() {
+        let folder = arguments.folder.display();
+        let message = format!(
+            "`{folder}` has tests but no documents; name the folder with documents before them"
+        );
+        return Err(UsageError(anyhow::anyhow!(message)).into());
+    }
     let filter = arguments.filter.as_deref().unwrap_or_default();
     let chosen: Vec<Case> = cases
         .into_iter()
