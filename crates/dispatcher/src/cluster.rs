@@ -246,10 +246,12 @@ fn members(
         let found = match &endpoint.address {
             EndpointAddress::Ip(address) => vec![Target::Tcp(*address)],
             EndpointAddress::Unix(path) => vec![Target::Unix(path.clone())],
-            EndpointAddress::Dns(name, port) => addresses(name, *port)
-                .into_iter()
-                .map(Target::Tcp)
-                .collect(),
+            EndpointAddress::Dns(name, port) => {
+                // Sorted: another order of the same addresses is no news.
+                let mut found = addresses(name, *port);
+                found.sort_unstable();
+                found.into_iter().map(Target::Tcp).collect()
+            }
             EndpointAddress::DnsFirst(name, port) => {
                 let first = addresses(name, *port).into_iter().next();
                 first.map(Target::Tcp).into_iter().collect()

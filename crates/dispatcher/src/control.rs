@@ -1,11 +1,11 @@
 //! The control thread: everything a dispatcher does that is not a request.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use mesh::{EndpointAddress, Mesh};
@@ -15,11 +15,9 @@ use crate::admin;
 use crate::clock;
 use crate::dispatcher::Applied;
 use crate::health;
+use crate::names::{self, Schedule};
 use crate::snapshot::Snapshot;
 use crate::worker::Shared;
-
-/// How often names are looked up again: Envoy's default `dns_refresh_rate`.
-const RESOLVE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long the first look-up may hold up the start.
 const FIRST_RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -36,7 +34,8 @@ pub(crate) struct Control {
     pub(crate) shared: Arc<Shared>,
     pub(crate) admin: Option<SocketAddr>,
     snapshot: ArcSwap<Snapshot>,
-    addresses: Mutex<HashMap<(String, u16), Vec<SocketAddr>>>,
+    /// What is known of names, in the order of their answers.
+    addresses: Mutex<HashMap<String, Vec<IpAddr>>>,
     status: Mutex<Status>,
     log_lines_dropped: Arc<AtomicU64>,
     changed: Notify,
@@ -107,22 +106,27 @@ impl Control {
         self.status.lock().expect("no panic holds it")
     }
 
-    /// What is known of a name's addresses.
+    /// What is known of a name's addresses, in the order of its newest answer.
     pub(crate) fn addresses(&self, name: &str, port: u16) -> Vec<SocketAddr> {
         let known = self.addresses.lock().expect("no panic holds it");
-        known
-            .get(&(name.to_owned(), port))
-            .cloned()
-            .unwrap_or_default()
+        let addresses = known.get(name).into_iter().flatten();
+        addresses
+            .map(|address| SocketAddr::new(*address, port))
+            .collect()
+    }
+
+    fn found(&self, name: String, addresses: Vec<IpAddr>) {
+        let mut known = self.addresses.lock().expect("no panic holds it");
+        known.insert(name, addresses);
     }
 
     /// Looks the names of a mesh up before it is served, for as long as a start may take.
     pub(crate) fn resolve_now(&self, mesh: &Mesh) {
         let endpoints = mesh.clusters.iter().flat_map(|cluster| &cluster.endpoints);
-        let names: Vec<_> = endpoints
+        let names: BTreeSet<_> = endpoints
             .filter_map(|endpoint| match &endpoint.address {
-                EndpointAddress::Dns(name, port) | EndpointAddress::DnsFirst(name, port) => {
-                    Some((name.clone(), *port))
+                EndpointAddress::Dns(name, _) | EndpointAddress::DnsFirst(name, _) => {
+                    Some(name.clone())
                 }
                 EndpointAddress::Ip(_) | EndpointAddress::Unix(_) => None,
             })
@@ -130,49 +134,31 @@ impl Control {
         if names.is_empty() {
             return;
         }
+        // The caller's thread may be driving a runtime already.
+        std::thread::scope(|scope| {
+            scope.spawn(|| self.look_up_in_time(names));
+        });
+    }
+
+    fn look_up_in_time(&self, names: BTreeSet<String>) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
         let runtime = runtime.expect("a runtime needs only a few file descriptors");
         runtime.block_on(async {
-            let looking = tokio::time::timeout(FIRST_RESOLVE_TIMEOUT, self.look_up(names));
+            let server = self.shared.options.dns_server;
+            let all = names::look_up_all(names, server, |name, found| self.found(name, found));
+            let looking = tokio::time::timeout(FIRST_RESOLVE_TIMEOUT, all);
             if looking.await.is_err() {
                 tracing::warn!("names of endpoints are still being looked up; requests to them get 503 until then");
             }
         });
-        runtime.shutdown_background();
     }
 
-    async fn look_up(&self, names: impl IntoIterator<Item = (String, u16)>) {
-        for (name, port) in names {
-            let found = tokio::net::lookup_host((name.as_str(), port)).await;
-            match found.map(Iterator::collect::<Vec<_>>) {
-                Ok(mut found) => {
-                    found.sort_unstable();
-                    found.dedup();
-                    let mut known = self.addresses.lock().expect("no panic holds it");
-                    known.insert((name, port), found);
-                }
-                // The last known addresses go on being used.
-                Err(error) => tracing::warn!(name, %error, "endpoint's name can't be looked up"),
-            }
-        }
-    }
-
-    async fn resolve(&self) {
-        let snapshot = self.snapshot();
-        let mut names: Vec<(String, u16)> = Vec::new();
-        for cluster in &snapshot.clusters {
-            names.extend(cluster.names().map(|(name, port)| (name.to_owned(), port)));
-        }
-        if names.is_empty() {
-            return;
-        }
-        names.sort_unstable();
-        names.dedup();
-        self.look_up(names).await;
-        for cluster in &snapshot.clusters {
-            if cluster.names().next().is_some() {
+    /// Gives clusters the addresses that are known now.
+    fn resolve(&self, concerns: impl Fn(&str) -> bool) {
+        for cluster in &self.snapshot().clusters {
+            if cluster.names().any(|(name, _)| concerns(name)) {
                 cluster.resolve(&|name, port| self.addresses(name, port));
             }
         }
@@ -344,11 +330,30 @@ pub(crate) fn run(control: &Arc<Control>, admin: Option<std::net::TcpListener>) 
 }
 
 async fn resolve_names(control: Arc<Control>) {
+    let mut schedule = Schedule::new(control.shared.options.dns_server);
+    let mut number = None;
     loop {
-        control.resolve().await;
-        // A new snapshot may have new names.
+        let snapshot = control.snapshot();
+        if number != Some(snapshot.number) {
+            number = Some(snapshot.number);
+            let clusters = snapshot.clusters.iter();
+            let names = clusters.flat_map(|cluster| cluster.names());
+            let names: BTreeSet<_> = names.map(|(name, _)| name.to_owned()).collect();
+            control
+                .addresses
+                .lock()
+                .expect("no panic holds it")
+                .retain(|name, _| names.contains(name));
+            schedule.want(&names, Instant::now());
+            // An answer may have come while the snapshot was built.
+            control.resolve(|_| true);
+        }
+        drop(snapshot);
         tokio::select! {
-            () = tokio::time::sleep(RESOLVE_INTERVAL) => {}
+            answer = schedule.next() => if let Some((name, addresses)) = answer {
+                control.found(name.clone(), addresses);
+                control.resolve(|other| other == name);
+            },
             () = control.changed.notified() => {}
         }
     }

@@ -30,6 +30,7 @@ mod exchange;
 mod health;
 mod http;
 mod load_report;
+mod names;
 mod options;
 mod places;
 mod pool;

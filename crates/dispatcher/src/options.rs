@@ -15,6 +15,8 @@ pub struct Options {
     pub port_offset: u16,
     /// The admin server's address; `None` switches it off. Default: 127.0.0.1:15000, Envoy's port in Istio.
     pub admin: Option<SocketAddr>,
+    /// Asked for endpoints' names instead of the name servers of `/etc/resolv.conf`. Default: none.
+    pub dns_server: Option<SocketAddr>,
     /// Bounds on what peers control.
     pub limits: Limits,
     /// Whether answers carry `x-dalbi-response-flags`. Default: no, it tells outsiders about the inside.
@@ -35,6 +37,7 @@ impl Default for Options {
             bind: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             port_offset: 0,
             admin: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 15000))),
+            dns_server: None,
             limits: Limits::default(),
             response_flags: false,
             access_log: AccessLog::default(),

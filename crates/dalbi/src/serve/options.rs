@@ -52,6 +52,9 @@ pub(crate) struct ServeOptions {
         help_heading = "Serving"
     )]
     locality: Option<LocalityFlag>,
+    /// Name server to ask for endpoints' names, instead of those of /etc/resolv.conf
+    #[arg(long, value_name = "IP:PORT", help_heading = "Serving")]
+    dns_server: Option<SocketAddr>,
     /// Name among other dispatchers, which decides about its part of very large lists of endpoints; by default
     /// one that nobody else has, and that does not survive a restart
     #[arg(
@@ -102,6 +105,7 @@ impl ServeOptions {
             bind: self.bind,
             port_offset: self.port_offset,
             admin,
+            dns_server: self.dns_server,
             limits: Limits {
                 header_timeout: self.header_timeout,
                 idle_timeout: self.idle_timeout,
