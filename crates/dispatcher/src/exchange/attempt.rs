@@ -144,7 +144,6 @@ impl Attempt<'_, '_> {
             avoid_localities: policy.prefer_other_localities,
             hash: affinity.hash,
             origin: affinity.user.as_deref(),
-            ..PickRequest::default()
         };
         let at = clock::at(now);
         let rng = &mut self.worker.rng.borrow_mut();
