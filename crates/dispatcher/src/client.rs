@@ -158,7 +158,8 @@ async fn shake(
     let routed = |route| Box::new(tcp::route(worker, snapshot, route, client, name));
     let Some(config) = tls.config(server) else {
         let TlsAction::Passthrough(route) = action else {
-            unreachable!("only servers that decrypt nothing have no configuration");
+            let reason = format!("the server for name {name:?} can't be served; see `check`");
+            return Err(io::Error::other(reason));
         };
         let read = Buffer::holding(hello.bytes);
         return Ok(Shaken::Bytes(routed(route), Io::Tcp(stream), read));
@@ -167,7 +168,9 @@ async fn shake(
     let stream = Box::new(start.into_stream(config).await?.into());
     Ok(match action {
         TlsAction::Tcp(route) => Shaken::Bytes(routed(route), Io::Tls(stream), Buffer::default()),
-        TlsAction::Http | TlsAction::Passthrough(_) => Shaken::Http(server, stream),
+        TlsAction::Http | TlsAction::Passthrough(_) | TlsAction::Refuse => {
+            Shaken::Http(server, stream)
+        }
     })
 }
 

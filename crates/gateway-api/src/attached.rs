@@ -62,6 +62,9 @@ pub enum Protocol {
     TlsTerminate(Termination),
     /// `TLS` with mode Passthrough.
     TlsPassthrough,
+    /// `HTTPS` or `TLS` that can't be served, for want of a certificate or of what clients are to be checked by. Its
+    /// name is nobody else's all the same: a listener with a wider one may ask less of clients.
+    TlsRefused,
     /// `TCP`.
     Tcp,
 }

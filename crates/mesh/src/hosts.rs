@@ -11,19 +11,74 @@ use crate::model::{VirtualHost, VirtualHostId};
 
 /// Host name → virtual host: exact names by hash, then wildcards by longest suffix, then `*`.
 ///
-/// Names are looked up in lower case and without their port, as Istio's gateways do. On the mesh listener
+/// Names are looked up as [`host_of`] takes them from an authority, as Istio's gateways do. On the mesh listener
 /// one name has a virtual host per service port, chosen by the port in `Host` (80 when there is none, and
 /// when it is the listener's own), else the name's default.
 #[derive(Debug, Default)]
 pub struct HostTable {
-    exact: HostMap<HostEntry>,
-    /// Key is what follows the `*`.
-    suffix: HostMap<HostEntry>,
-    /// Lengths of the keys of `suffix`, longest first: one look-up for each instead of a scan.
-    suffix_lengths: Vec<usize>,
-    any: Option<HostEntry>,
+    names: PatternMap<HostEntry>,
     /// Indexed by [`VirtualHostId`].
     pub virtual_hosts: Vec<VirtualHost>,
+}
+
+/// Values by host pattern; a name finds that of the pattern that fits it best.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct PatternMap<V> {
+    exact: HostMap<V>,
+    /// Key is what follows the `*`.
+    suffix: HostMap<V>,
+    /// Lengths of the keys of `suffix`, longest first: one look-up for each instead of a scan.
+    suffix_lengths: Vec<usize>,
+    any: Option<V>,
+}
+
+impl<V> Default for PatternMap<V> {
+    fn default() -> Self {
+        Self {
+            exact: HostMap::default(),
+            suffix: HostMap::default(),
+            suffix_lengths: Vec::new(),
+            any: None,
+        }
+    }
+}
+
+impl<V> PatternMap<V> {
+    /// The value for a name in lower case: exact, longest suffix, `*`.
+    pub(crate) fn find(&self, name: &str) -> Option<(&V, HostMatch)> {
+        if let Some(value) = self.exact.get(name) {
+            return Some((value, HostMatch::Exact));
+        }
+        for &length in &self.suffix_lengths {
+            if length < name.len()
+                && let Some(suffix) = name.get(name.len() - length..)
+                && let Some(value) = self.suffix.get(suffix)
+            {
+                return Some((value, HostMatch::Suffix(length)));
+            }
+        }
+        self.any.as_ref().map(|value| (value, HostMatch::Any))
+    }
+
+    /// The value of a pattern, which is put there if it was not.
+    pub(crate) fn entry(&mut self, pattern: &str) -> &mut V
+    where
+        V: Default,
+    {
+        let mut buffer = [0; 256];
+        let pattern = lower_case(pattern, &mut buffer);
+        match pattern.strip_prefix('*') {
+            Some("") => self.any.get_or_insert_default(),
+            Some(suffix) => {
+                if !self.suffix_lengths.contains(&suffix.len()) {
+                    self.suffix_lengths.push(suffix.len());
+                    self.suffix_lengths.sort_unstable_by(|a, b| b.cmp(a));
+                }
+                entry(&mut self.suffix, suffix)
+            }
+            None => entry(&mut self.exact, &pattern),
+        }
+    }
 }
 
 /// A map that is only ever looked up in, never iterated for behaviour, with a fixed and fast hash. Keys come
@@ -41,24 +96,11 @@ impl HostTable {
     /// The virtual host for a request's authority (`host`, `host:port`, `[v6]:port`), if any, with the pattern
     /// it was found by. `own_port` is the one that the listener really has: in the authority it says nothing.
     pub fn lookup(&self, authority: &str, own_port: u16) -> Option<(VirtualHostId, HostMatch)> {
-        let (host, port) = split_port(authority);
-        let host = host.strip_suffix('.').unwrap_or(host);
         let mut buffer = [0; 256];
-        let host = lower_case(host, &mut buffer);
+        let (host, port) = host_of(authority, &mut buffer);
         let port = port.filter(|port| *port != own_port);
-        let of = |entry: &HostEntry, kind| entry.select(port).map(|id| (id, kind));
-        if let Some(entry) = self.exact.get(host.as_ref()) {
-            return of(entry, HostMatch::Exact);
-        }
-        for &length in &self.suffix_lengths {
-            if length < host.len()
-                && let Some(suffix) = host.get(host.len() - length..)
-                && let Some(entry) = self.suffix.get(suffix)
-            {
-                return of(entry, HostMatch::Suffix(length));
-            }
-        }
-        of(self.any.as_ref()?, HostMatch::Any)
+        let (entry, kind) = self.names.find(&host)?;
+        entry.select(port).map(|id| (id, kind))
     }
 
     /// The virtual host at a position that [`Self::lookup`] gave.
@@ -69,15 +111,12 @@ impl HostTable {
     /// Every name and pattern in order, with the port it is for and where it leads; `None` is any port that the
     /// name has no other entry for.
     pub fn patterns(&self) -> Vec<(String, Option<u16>, VirtualHostId)> {
-        let exact = self
-            .exact
-            .iter()
-            .map(|(name, entry)| (name.to_string(), entry));
-        let suffix = self
-            .suffix
-            .iter()
-            .map(|(end, entry)| (format!("*{end}"), entry));
-        let any = self.any.iter().map(|entry| ("*".to_owned(), entry));
+        let names = &self.names;
+        let exact = names.exact.iter();
+        let exact = exact.map(|(name, entry)| (name.to_string(), entry));
+        let suffix = names.suffix.iter();
+        let suffix = suffix.map(|(end, entry)| (format!("*{end}"), entry));
+        let any = names.any.iter().map(|entry| ("*".to_owned(), entry));
         let mut found = Vec::new();
         for (pattern, entry) in exact.chain(suffix).chain(any) {
             let by_port = entry.by_port.iter().map(|(port, id)| (Some(*port), *id));
@@ -109,19 +148,7 @@ impl HostTable {
     /// Makes `pattern` lead to `id`: for one port, or by default. The first to take a name keeps it; returns
     /// whether this call took it.
     pub(crate) fn name(&mut self, pattern: &str, port: Option<u16>, id: VirtualHostId) -> bool {
-        let mut buffer = [0; 256];
-        let pattern = lower_case(pattern, &mut buffer);
-        let entry = match pattern.strip_prefix('*') {
-            Some("") => self.any.get_or_insert_default(),
-            Some(suffix) => {
-                if !self.suffix_lengths.contains(&suffix.len()) {
-                    self.suffix_lengths.push(suffix.len());
-                    self.suffix_lengths.sort_unstable_by(|a, b| b.cmp(a));
-                }
-                entry(&mut self.suffix, suffix)
-            }
-            None => entry(&mut self.exact, &pattern),
-        };
+        let entry = self.names.entry(pattern);
         match port {
             None if entry.default.is_some() => return false,
             None => entry.default = Some(id),
@@ -133,9 +160,9 @@ impl HostTable {
 }
 
 /// The entry of a name, which most often is there already: each name has one for every port.
-fn entry<'t>(table: &'t mut HostMap<HostEntry>, name: &str) -> &'t mut HostEntry {
+fn entry<'t, V: Default>(table: &'t mut HostMap<V>, name: &str) -> &'t mut V {
     if !table.contains_key(name) {
-        table.insert(name.into(), HostEntry::default());
+        table.insert(name.into(), V::default());
     }
     table.get_mut(name).expect("it is there now")
 }
@@ -180,6 +207,17 @@ pub(crate) fn split_port(authority: &str) -> (&str, Option<u16>) {
         },
         _ => (authority, None),
     }
+}
+
+/// The host that an authority or a server name means, with the port beside it: in lower case and without the root's
+/// dot, so that one host has one spelling wherever something depends on it.
+pub(crate) fn host_of<'a>(
+    authority: &'a str,
+    buffer: &'a mut [u8; 256],
+) -> (Cow<'a, str>, Option<u16>) {
+    let (host, port) = split_port(authority);
+    let host = host.strip_suffix('.').unwrap_or(host);
+    (lower_case(host, buffer), port)
 }
 
 /// Lower case without an allocation, unless the name is longer than a host name may be.
@@ -361,9 +399,15 @@ mod tests {
             let names: Vec<_> = names.iter().map(|name| (name.as_str(), None)).collect();
             let table = table(&names);
             // A look-up is one in `exact` and one in `suffix` for each length: count them all.
-            assert_eq!(table.suffix_lengths, [".t00000.example.com".len()]);
-            assert_eq!(table.exact.len() + table.suffix.len(), names.len());
-            for map in [&table.exact, &table.suffix] {
+            let PatternMap {
+                exact,
+                suffix,
+                suffix_lengths,
+                ..
+            } = &table.names;
+            assert_eq!(*suffix_lengths, [".t00000.example.com".len()]);
+            assert_eq!(exact.len() + suffix.len(), names.len());
+            for map in [exact, suffix] {
                 let fullest = fullest_slot(map.keys().cloned(), hosts.next_power_of_two());
                 assert!(fullest <= 10, "{fullest} of {hosts} hosts share a slot");
             }

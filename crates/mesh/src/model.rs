@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::affinity::{HashKey, UserLocality};
-use crate::hosts::HostTable;
+use crate::hosts::{HostTable, PatternMap, host_of};
 
 /// Everything that is served: listeners whose routes lead to clusters.
 #[derive(Debug, Default)]
@@ -74,34 +74,35 @@ pub enum ListenerKind {
     Mesh,
 }
 
-/// TLS termination of one listener.
+/// What a listener does with TLS connections.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TlsTermination {
-    /// In document order; chosen by SNI: exact name, then longest wildcard, then `*`.
+    /// In document order.
     pub servers: Vec<TlsServer>,
+    /// Positions in `servers`.
+    by_name: PatternMap<Option<usize>>,
 }
 
 impl TlsTermination {
+    /// Servers, of which the first to have a name keeps it.
+    pub fn new(servers: Vec<TlsServer>) -> Self {
+        let mut by_name = PatternMap::<Option<usize>>::default();
+        for (position, server) in servers.iter().enumerate() {
+            for pattern in &server.hosts {
+                by_name.entry(pattern).get_or_insert(position);
+            }
+        }
+        Self { servers, by_name }
+    }
+
     /// The position in [`Self::servers`] of the server that a client asking for `server_name` gets: exact name
     /// before the longest wildcard before `*`. Without a name (or with one nobody has) only a `*` server answers.
+    /// A port beside the name, capitals and the root's dot make no difference.
     pub fn select(&self, server_name: Option<&str>) -> Option<usize> {
-        let name = server_name.unwrap_or_default();
-        let rank = |pattern: &str| crate::hosts::pattern_rank(pattern, name);
-        let ranked = self
-            .servers
-            .iter()
-            .enumerate()
-            .filter_map(|(position, server)| {
-                let best = server
-                    .hosts
-                    .iter()
-                    .filter_map(|pattern| rank(pattern))
-                    .max()?;
-                Some((best, std::cmp::Reverse(position)))
-            });
-        ranked
-            .max()
-            .map(|(_, std::cmp::Reverse(position))| position)
+        let mut buffer = [0; 256];
+        let (name, _) = host_of(server_name.unwrap_or_default(), &mut buffer);
+        let (position, _) = self.by_name.find(&name)?;
+        *position
     }
 }
 
@@ -124,6 +125,21 @@ pub struct TlsServer {
     pub action: TlsAction,
 }
 
+impl TlsServer {
+    /// A server of these names that serves nobody.
+    pub(crate) fn refusing(hosts: Vec<String>) -> Self {
+        Self {
+            hosts,
+            certificates: Vec::new(),
+            client_auth: ClientAuth::None,
+            min_version: None,
+            max_version: None,
+            alpn: Vec::new(),
+            action: TlsAction::Refuse,
+        }
+    }
+}
+
 /// What is done with a connection once its handshake has begun.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TlsAction {
@@ -133,6 +149,9 @@ pub enum TlsAction {
     Tcp(TcpRoute),
     /// Its bytes go on as they are; the server has no certificates.
     Passthrough(TcpRoute),
+    /// The handshake fails: the server lacks a certificate, or what it must check clients by. It is kept so that no
+    /// server of a wider name takes its place, which may ask less of clients.
+    Refuse,
 }
 
 /// Whether a client has to show a certificate.

@@ -109,9 +109,9 @@ impl Mesh {
         let listener = self.listeners.get(listener);
         let termination = listener.and_then(|listener| listener.tls.as_ref());
         termination.is_some_and(|termination| {
-            let (host, _) = crate::hosts::split_port(head.authority());
             let better = |best: usize| best != server;
-            termination.servers.len() > 1 && termination.select(Some(host)).is_some_and(better)
+            let host = Some(head.authority());
+            termination.servers.len() > 1 && termination.select(host).is_some_and(better)
         })
     }
 

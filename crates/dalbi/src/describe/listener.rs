@@ -57,6 +57,7 @@ fn tls_server(mesh: &Mesh, server: &TlsServer) -> String {
         TlsAction::Passthrough(route) => {
             format!("as they are to {}", shares(mesh, &route.destinations))
         }
+        TlsAction::Refuse => "handshakes fail".to_owned(),
     }];
     for CertificateSource { chain, key } in certificates {
         parts.push(format!("certificate {} with key {}", pem(chain), pem(key)));

@@ -255,12 +255,13 @@ fn connection<'m>(
         None => ("as they are", listener.tcp.first()?),
         Some(tls) => {
             let server = tls.select(Some(request.server_name()));
-            let Some(server) = server.map(|server| &tls.servers[server]) else {
+            let server = server.map(|server| &tls.servers[server]);
+            let Some(server) = server.filter(|server| server.action != TlsAction::Refuse) else {
                 let server_name = request.server_name().to_owned();
                 return Some((Outcome::NoServer { server_name }, None));
             };
             match &server.action {
-                TlsAction::Http => return None,
+                TlsAction::Http | TlsAction::Refuse => return None,
                 TlsAction::Tcp(route) => ("decrypted", route),
                 TlsAction::Passthrough(route) => ("as they are, TLS and all", route),
             }

@@ -67,7 +67,7 @@ impl ServerTls {
         let mut files = Vec::new();
         let mut configs = Vec::with_capacity(termination.servers.len());
         for server in &termination.servers {
-            if matches!(server.action, TlsAction::Passthrough(_)) {
+            if matches!(server.action, TlsAction::Passthrough(_) | TlsAction::Refuse) {
                 configs.push(None);
                 continue;
             }

@@ -7,7 +7,7 @@ use manifests::Object;
 use super::listeners::{self, ListenerState};
 use super::tls::{self, Referrer};
 use super::{Input, Problem};
-use crate::attached::{ClientValidationMode, Listener};
+use crate::attached::{ClientValidationMode, Listener, Protocol};
 use crate::documents::gateway::{Gateway, Namespaces};
 use crate::documents::listener_set::ListenerSet;
 use crate::{GROUP, Name};
@@ -201,9 +201,12 @@ impl GatewayState<'_> {
         let gateway = self.name();
         let sets = &self.sets;
         let listeners = self.listeners.into_iter();
-        let listeners = listeners.filter(|state| state.is_programmed());
         listeners
             .filter_map(|state| {
+                let protocol = match state.is_programmed() {
+                    true => state.protocol?,
+                    false => state.keeps_its_name().then_some(Protocol::TlsRefused)?,
+                };
                 let set = state.set.map(|position| &sets[position].object.meta);
                 let owner = set.unwrap_or(&self.object.meta);
                 let context = owner.context(input.files, input.report);
@@ -213,7 +216,7 @@ impl GatewayState<'_> {
                     section: state.spec.name.clone(),
                     port: state.spec.port,
                     addresses: self.addresses.clone(),
-                    protocol: state.protocol?,
+                    protocol,
                     hostname: state.spec.hostname.clone(),
                     backend_client_certificate: self.client_certificate.clone(),
                     hosts: state.hosts.into_hosts(),

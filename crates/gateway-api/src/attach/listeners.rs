@@ -42,6 +42,12 @@ impl ListenerState<'_> {
         self.is_accepted() && self.protocol.is_some()
     }
 
+    /// Whether no listener of a wider name may answer for this one, though it is not served.
+    pub(super) fn keeps_its_name(&self) -> bool {
+        let is_tls = matches!(self.spec.protocol.as_str(), "HTTPS" | "TLS");
+        is_tls && self.conflict.is_none()
+    }
+
     /// `*` for none.
     pub(super) fn pattern(&self) -> &str {
         self.spec.hostname.as_deref().unwrap_or("*")

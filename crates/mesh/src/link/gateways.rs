@@ -202,7 +202,7 @@ fn listener<'d>(
         kind: ListenerKind::Gateway,
         address,
         port,
-        tls: (transport == Transport::Tls).then_some(TlsTermination { servers: parts.tls }),
+        tls: (transport == Transport::Tls).then(|| TlsTermination::new(parts.tls)),
         hosts: parts.hosts.table(),
         server_hosts: parts.server_hosts,
         tcp: parts.tcp,
@@ -253,14 +253,17 @@ impl Parts {
         let tls = match &server.mode {
             ServerMode::Http { .. } => None,
             ServerMode::Https(settings) => {
-                match tls_server(settings, server, gateway, TlsAction::Http, input) {
-                    Some(tls) => Some(tls),
-                    None => return false,
+                let tls = tls_server(settings, server, gateway, TlsAction::Http, input);
+                if tls.action == TlsAction::Refuse {
+                    self.tls.push(tls);
+                    self.server_hosts.push(HostTable::default());
+                    return true;
                 }
+                Some(tls)
             }
             ServerMode::TcpOverTls(settings) => {
                 let route = connections::tcp(services, gateway, server, scope, clusters);
-                let tls = route.and_then(|route| {
+                let tls = route.map(|route| {
                     tls_server(settings, server, gateway, TlsAction::Tcp(route), input)
                 });
                 self.server_hosts

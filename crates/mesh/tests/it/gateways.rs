@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mesh::{Decision, Mesh, Options, SourceFile, load};
+use mesh::{Decision, Mesh, Options, SourceFile, TlsAction, load};
 
 use crate::request::Request;
 
@@ -50,11 +50,12 @@ fn a_connection_sees_only_the_hosts_of_its_own_server() {
         .as_ref()
         .expect("the listener terminates TLS");
     let select = |name| tls.select(name);
-    // The server whose certificate is missing is left out, so the wildcard's answers for its name.
     assert_eq!(select(Some("open.example.com")), Some(0));
-    assert_eq!(select(Some("OPEN.example.com")), Some(0));
-    assert_eq!(select(Some("closed.example.com")), Some(1));
+    assert_eq!(select(Some("OPEN.example.com.")), Some(0));
+    // Without its certificate the server serves nobody; the wildcard's does not take its place.
     assert_eq!(select(Some("missing.example.com")), Some(1));
+    assert_eq!(tls.servers[1].action, TlsAction::Refuse);
+    assert_eq!(select(Some("closed.example.com")), Some(2));
     assert_eq!((select(Some("example.org")), select(None)), (None, None));
 
     let decide = |server, url: &str| {
@@ -64,11 +65,34 @@ fn a_connection_sees_only_the_hosts_of_its_own_server() {
     };
     assert!(
         decide(None, "https://closed.example.com/")
-            && decide(Some(1), "https://closed.example.com/")
+            && decide(Some(2), "https://closed.example.com/")
     );
     // Without a client certificate, through the open server, the closed host is not to be had.
     assert!(!decide(Some(0), "https://closed.example.com/"));
-    assert!(!decide(Some(2), "https://open.example.com/"));
+    assert!(!decide(Some(1), "https://open.example.com/"));
+}
+
+#[test]
+fn every_spelling_of_another_servers_host_is_misdirected() {
+    let mesh = mesh(TLS, &Options::default());
+    let is_misdirected = |server, host: &str| {
+        let mut request = Request::parse(&format!("443 GET https://{host}/"));
+        request.tls_server = Some(server);
+        mesh.is_misdirected(0, &request)
+    };
+    for host in [
+        "closed.example.com",
+        "CLOSED.example.com",
+        "closed.example.com.",
+        "closed.example.com:443",
+        "closed.example.com.:8443",
+        "missing.example.com",
+    ] {
+        assert!(is_misdirected(0, host), "{host}");
+    }
+    for host in ["open.example.com", "Open.example.com.:443", "example.org"] {
+        assert!(!is_misdirected(0, host), "{host}");
+    }
 }
 
 #[test]

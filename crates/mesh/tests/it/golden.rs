@@ -87,6 +87,7 @@ fn describe_server(mesh: &Mesh, server: &mesh::TlsServer) -> String {
         TlsAction::Http => return format!("\n  {server:?}"),
         TlsAction::Tcp(route) => (format!("{:?}", server.client_auth), route),
         TlsAction::Passthrough(route) => ("passed through".to_owned(), route),
+        TlsAction::Refuse => return format!("\n  {:?} refused", server.hosts),
     };
     let to = describe_connections(mesh, route);
     format!("\n  TLS {:?} {how}: {to}", server.hosts)

@@ -28,7 +28,10 @@ enum Transport {
 fn transport(protocol: &Protocol) -> Transport {
     match protocol {
         Protocol::Http => Transport::Http,
-        Protocol::Https(_) | Protocol::TlsTerminate(_) | Protocol::TlsPassthrough => Transport::Tls,
+        Protocol::Https(_)
+        | Protocol::TlsTerminate(_)
+        | Protocol::TlsPassthrough
+        | Protocol::TlsRefused => Transport::Tls,
         Protocol::Tcp => Transport::Tcp,
     }
 }
@@ -144,6 +147,10 @@ fn build(
                 servers.push(server(hosts, Some(settings), TlsAction::Http, clusters));
                 server_hosts.push(own.table());
             }
+            Protocol::TlsRefused => {
+                servers.push(TlsServer::refusing(vec![pattern(listener).to_owned()]));
+                server_hosts.push(HostTable::default());
+            }
             Protocol::TlsTerminate(_) | Protocol::TlsPassthrough => {
                 let of_streams = streams(listener, towards, clusters);
                 server_hosts.extend(of_streams.iter().map(|_| HostTable::default()));
@@ -163,7 +170,7 @@ fn build(
         kind: ListenerKind::Gateway,
         address: None,
         port: 0,
-        tls: (transport == Transport::Tls).then_some(TlsTermination { servers }),
+        tls: (transport == Transport::Tls).then(|| TlsTermination::new(servers)),
         hosts: all.table(),
         server_hosts,
         tcp,
@@ -213,7 +220,7 @@ fn server(
     let input = clusters.input;
     let alpn = match &action {
         TlsAction::Http => vec!["h2".to_owned(), "http/1.1".to_owned()],
-        TlsAction::Tcp(_) | TlsAction::Passthrough(_) => Vec::new(),
+        TlsAction::Tcp(_) | TlsAction::Passthrough(_) | TlsAction::Refuse => Vec::new(),
     };
     TlsServer {
         hosts,

@@ -5,14 +5,14 @@ use crate::documents::Object;
 use crate::documents::gateway::{ClientCertificate, Gateway, Server, ServerTls};
 use crate::model::{CertificateSource, ClientAuth, TlsAction, TlsServer};
 
-/// A server's TLS settings; `None` (and a finding) if it can't be served because its certificate is missing.
+/// A server's TLS settings; one that refuses (and a finding) if it can't be served because its certificate is missing.
 pub(super) fn tls_server(
     tls: &ServerTls,
     server: &Server,
     gateway: &Object<Gateway>,
     action: TlsAction,
     input: Input<'_>,
-) -> Option<TlsServer> {
+) -> TlsServer {
     let meta = &gateway.meta;
     let document = meta.context(input.files, input.report).file;
     let (mut certificates, mut ca) = (Vec::new(), None);
@@ -35,35 +35,32 @@ pub(super) fn tls_server(
         .as_deref()
         .map(|name| credentials::file(name, document))
         .or(ca);
-    let left_out = |what: &str| {
-        let message = format!(
-            "has no {what}: the server on port {} is left out",
-            server.port
-        );
+    let mut hosts: Vec<_> = server.hosts.iter().map(|host| host.host.clone()).collect();
+    hosts.dedup();
+    let refuse = |hosts, what: &str| {
+        let port = server.port;
+        let message = format!("has no {what}: handshakes with the server on port {port} fail");
         meta.context(input.files, input.report)
             .warning(server.place, message);
+        TlsServer::refusing(hosts)
     };
     if certificates.is_empty() {
-        left_out("certificate");
-        return None;
+        return refuse(hosts, "certificate");
     }
     let client_auth = match (tls.client, ca) {
         (ClientCertificate::No, _) => ClientAuth::None,
         (ClientCertificate::Optional, Some(ca)) => ClientAuth::Optional(ca),
         (ClientCertificate::Required, Some(ca)) => ClientAuth::Required(ca),
         (ClientCertificate::Optional | ClientCertificate::Required, None) => {
-            left_out("CA bundle for its clients' certificates");
-            return None;
+            return refuse(hosts, "CA bundle for its clients' certificates");
         }
     };
-    let mut hosts: Vec<_> = server.hosts.iter().map(|host| host.host.clone()).collect();
-    hosts.dedup();
     // What is within the bytes is for the two ends to agree on.
     let alpn = match &action {
         TlsAction::Http => vec!["h2".to_owned(), "http/1.1".to_owned()],
-        TlsAction::Tcp(_) | TlsAction::Passthrough(_) => Vec::new(),
+        TlsAction::Tcp(_) | TlsAction::Passthrough(_) | TlsAction::Refuse => Vec::new(),
     };
-    Some(TlsServer {
+    TlsServer {
         hosts,
         certificates,
         client_auth,
@@ -71,5 +68,5 @@ pub(super) fn tls_server(
         max_version: tls.max_version,
         alpn,
         action,
-    })
+    }
 }
