@@ -7,7 +7,7 @@ use super::{Input, Problem};
 use crate::Name;
 use crate::attached::{ServiceTarget, Target};
 use crate::documents::reference::BackendRef;
-use crate::documents::route::RouteKind;
+use crate::documents::route::Route;
 
 /// Values of `appProtocol` that Kubernetes defines and that are spoken here.
 const APP_PROTOCOLS: &[&str] = &["kubernetes.io/h2c", "kubernetes.io/ws", "kubernetes.io/wss"];
@@ -16,7 +16,7 @@ const APP_PROTOCOLS: &[&str] = &["kubernetes.io/h2c", "kubernetes.io/ws", "kuber
 pub(super) struct Backends<'d> {
     pub(super) input: Input<'d>,
     pub(super) meta: &'d Metadata,
-    pub(super) kind: RouteKind,
+    pub(super) route: &'d Route,
     /// Every Service that was found.
     pub(super) services: Vec<ServiceTarget>,
     /// The first that could not be resolved.
@@ -40,6 +40,21 @@ impl Backends<'_> {
         }
     }
 
+    /// A consumer's route may send requests on to where its clients sent them, which needs no permission. One that is
+    /// attached to a Gateway too would open the Service to whom the Gateway lets in.
+    fn is_where_requests_go(&self, namespace: &str, name: &str) -> bool {
+        let parents = &self.route.parents;
+        let of_services = parents.iter().all(|parent| parent.object.is("", "Service"));
+        of_services
+            && parents.iter().any(|parent| {
+                let object = &parent.object;
+                (
+                    object.namespace_in(&self.meta.namespace),
+                    object.name.as_str(),
+                ) == (namespace, name)
+            })
+    }
+
     fn service(&self, backend: &BackendRef) -> Result<ServiceTarget, Problem> {
         let object = &backend.object;
         let described = object.describe(&self.meta.namespace);
@@ -49,10 +64,11 @@ impl Backends<'_> {
         };
         let namespace = object.namespace_in(&self.meta.namespace);
         let from = From {
-            kind: self.kind.name(),
+            kind: self.route.kind.name(),
             namespace: &self.meta.namespace,
         };
-        if !permitted(self.input, from, ("", "Service"), namespace, &object.name) {
+        let permitted = permitted(self.input, from, ("", "Service"), namespace, &object.name);
+        if !permitted && !self.is_where_requests_go(namespace, &object.name) {
             let message = format!(
                 "{described} is in another namespace, where no ReferenceGrant lets a {} of `{}` refer to it",
                 from.kind, from.namespace

@@ -57,7 +57,7 @@ fn attach_one<'d>(
     let mut backends = Backends {
         input,
         meta: &object.meta,
-        kind: object.spec.kind,
+        route: &object.spec,
         services: Vec::new(),
         problem: None,
     };
