@@ -108,6 +108,14 @@ impl Finding {
         }
     }
 
+    /// What is served as it is written, and worth knowing.
+    pub fn info(message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Info,
+            ..Self::error(message)
+        }
+    }
+
     /// Istio's code for it (`IST0101`).
     pub fn code(self, code: &'static str) -> Self {
         Self {

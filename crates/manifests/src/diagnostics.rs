@@ -37,8 +37,10 @@ fn serialize_path<S: Serializer>(path: &Arc<Path>, serializer: S) -> Result<S::O
 pub enum Severity {
     /// Nothing is loaded.
     Error,
-    /// Loaded, but something is not served as written.
+    /// Loaded, but something is not served as written, or most likely not meant.
     Warning,
+    /// Served as written, and worth knowing.
+    Info,
 }
 
 impl fmt::Display for Severity {
@@ -46,6 +48,7 @@ impl fmt::Display for Severity {
         f.write_str(match self {
             Self::Error => "error",
             Self::Warning => "warning",
+            Self::Info => "info",
         })
     }
 }

@@ -1,6 +1,7 @@
 //! The documents as typed values, one file per kind, each field named once. References between documents are
 //! resolved later.
 
+mod annotations;
 pub(crate) mod balancing_policy;
 mod checked;
 pub(crate) mod config_map;

@@ -43,6 +43,7 @@
 //! served yet), and use it in `link/`. To add a kind: one file in `documents/` and one line in `documents/read.rs`.
 
 mod affinity;
+mod analysis;
 mod documents;
 mod hosts;
 mod link;

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::analysis;
 use crate::decode::Report;
 use crate::documents::{self, Document};
 use crate::link;
 use crate::model::Mesh;
 use crate::yaml::{self, Parsed};
-use manifests::{Diagnostic, Source, by_place};
+use manifests::{Diagnostic, Severity, Source, by_place};
 
 /// One document file's text.
 #[derive(Debug, Clone)]
@@ -111,9 +112,13 @@ pub fn load(files: &[SourceFile], options: &Options) -> Loaded {
     // What could not be read would only be missed where it is referred to.
     let linked = (!report.has_errors()).then(|| link::link(&trees, &documents, options, &report));
     let (mesh, statuses) = linked.unzip();
+    if mesh.is_some() {
+        analysis::run(&trees, &documents, &report);
+    }
     drop(documents);
     drop(trees);
     let mut diagnostics = report.into_diagnostics();
+    diagnostics.iter_mut().for_each(name_schema_error);
     diagnostics.sort_by(by_place);
     // The same rule may be linked for several listeners.
     diagnostics.dedup();
@@ -122,6 +127,33 @@ pub fn load(files: &[SourceFile], options: &Options) -> Loaded {
         diagnostics,
         summary,
         statuses: statuses.unwrap_or_default(),
+    }
+}
+
+/// Istio's kinds, whose errors are what `istioctl analyze` calls schema validation errors.
+const ISTIO_KINDS: &[&str] = &[
+    "AuthorizationPolicy",
+    "DestinationRule",
+    "EnvoyFilter",
+    "Gateway",
+    "MeshConfig",
+    "PeerAuthentication",
+    "ProxyConfig",
+    "RequestAuthentication",
+    "ServiceEntry",
+    "Sidecar",
+    "Telemetry",
+    "VirtualService",
+    "WasmPlugin",
+    "WorkloadEntry",
+    "WorkloadGroup",
+];
+
+fn name_schema_error(diagnostic: &mut Diagnostic) {
+    let kind = diagnostic.object.split(' ').next().unwrap_or_default();
+    let is_istio = ISTIO_KINDS.binary_search(&kind).is_ok();
+    if diagnostic.severity == Severity::Error && is_istio {
+        diagnostic.code.get_or_insert("IST0106");
     }
 }
 

@@ -56,6 +56,7 @@ fn result(diagnostic: &Diagnostic) -> Value {
     let level = match diagnostic.severity {
         Severity::Error => "error",
         Severity::Warning => "warning",
+        Severity::Info => "note",
     };
     json!({
         "ruleId": rule(diagnostic),

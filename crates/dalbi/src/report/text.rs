@@ -63,6 +63,7 @@ fn render(diagnostic: &Diagnostic, line: Option<&str>, renderer: &Renderer) -> S
     let level = match diagnostic.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
+        Severity::Info => Level::INFO,
     };
     let mut title = level.primary_title(diagnostic.message.as_str());
     if let Some(code) = diagnostic.code {

@@ -261,6 +261,7 @@ impl Reader<'_> {
             node.place,
         );
         let spec = decode(&mut fields);
+        annotations::check(kind, metadata, context);
         fields.finish();
         Some((meta?, spec))
     }

@@ -20,6 +20,8 @@ pub(crate) struct ServiceEntry {
     pub(crate) endpoints: Vec<Workload>,
     pub(crate) selector: Option<BTreeMap<String, String>>,
     pub(crate) export_to: ExportTo,
+    /// Virtual addresses, or that they are given out by themselves.
+    pub(crate) has_addresses: bool,
 }
 
 #[derive(Debug)]
@@ -140,6 +142,7 @@ pub(crate) fn decode(object: &mut Fields<'_>) -> Option<ServiceEntry> {
             endpoints,
             selector,
             export_to,
+            has_addresses: !addresses.is_empty(),
         })
     })
 }

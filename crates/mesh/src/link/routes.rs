@@ -281,6 +281,11 @@ fn resolve(
         .find(|candidate| candidate.number == number)
     else {
         let message = format!("{full} has no port {number}");
+        // Istio tells a port that had to be named from one that is named and missing.
+        let code = match (target.port, service.ports.len()) {
+            (None, 2..) => "IST0112",
+            _ => NOT_FOUND,
+        };
         let ports: Vec<_> = service
             .ports
             .iter()
@@ -292,7 +297,7 @@ fn resolve(
         };
         context.report(
             target.place,
-            Finding::warning(message.clone()).code(NOT_FOUND).help(help),
+            Finding::warning(message.clone()).code(code).help(help),
         );
         return Err(message);
     };

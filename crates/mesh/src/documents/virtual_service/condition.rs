@@ -192,7 +192,8 @@ fn pattern(text: &str, node: &Node<'_>, context: Context<'_>) -> Option<Pattern>
     match Pattern::new(text) {
         Ok(pattern) => Some(pattern),
         Err(why) => {
-            context.error(node.place, format!("is not a regular expression: {why}"));
+            let finding = Finding::error(format!("is not a regular expression: {why}"));
+            context.report(node.place, finding.code("IST0122"));
             None
         }
     }
