@@ -4,6 +4,7 @@ mod covering;
 mod explain;
 mod matching;
 mod path;
+mod pattern;
 mod redirect;
 mod rewrite;
 
@@ -13,9 +14,10 @@ use std::sync::Arc;
 pub use explain::{Explanation, Rejection, Share};
 pub(crate) use matching::query_value;
 pub use matching::{
-    HeaderMatch, Matched, Mismatch, Pattern, QueryMatch, RequestMatch, StringMatch, UriMatch,
+    HeaderMatch, Matched, Mismatch, QueryMatch, RequestMatch, StringMatch, UriMatch,
 };
 pub use path::normalize;
+pub use pattern::Pattern;
 pub use redirect::{Redirect, RedirectPort};
 pub use rewrite::{PathRewrite, RegexRewrite, Rewrite};
 

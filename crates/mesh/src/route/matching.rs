@@ -2,9 +2,8 @@
 
 use std::borrow::Cow;
 
-use regex::bytes::{Regex, RegexBuilder};
-
 use super::RequestHead;
+use super::pattern::Pattern;
 
 /// One entry of a rule's `match`: all of its conditions together.
 #[derive(Debug, Clone, Default)]
@@ -68,78 +67,6 @@ pub enum StringMatch {
     Regex(Pattern),
     /// There is one: an empty `StringMatch`, or Istio's special regular expression `*`.
     Present,
-}
-
-/// A compiled regular expression with its source text.
-#[derive(Debug, Clone)]
-pub struct Pattern {
-    text: Box<str>,
-    whole: Regex,
-}
-
-impl PartialEq for Pattern {
-    fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
-    }
-}
-
-/// Compiled size above which a pattern is refused: far more than a route needs, and it bounds what a hostile
-/// document can make us hold.
-const PATTERN_SIZE_LIMIT: usize = 1 << 20;
-
-impl Pattern {
-    /// Compiles `text` to match whole values.
-    ///
-    /// # Errors
-    /// Says what is wrong with the expression.
-    pub fn new(text: &str) -> Result<Self, String> {
-        // Checked on its own first: `a)|(b` would become valid inside our own group.
-        regex_syntax::ast::parse::Parser::new()
-            .parse(text)
-            .map_err(|error| first_line(&error.kind().to_string()))?;
-        let whole = compile(&format!(r"\A(?:{text})\z"))?;
-        Ok(Self {
-            text: text.into(),
-            whole,
-        })
-    }
-
-    /// The expression as written.
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
-    fn is_match(&self, value: &[u8]) -> bool {
-        self.whole.is_match(value)
-    }
-}
-
-/// RE2's classes (`\d`, `\w`, `\b`, case folding) are ASCII, so Unicode mode is only for the patterns that need it.
-pub(super) fn compile(text: &str) -> Result<Regex, String> {
-    let build = |unicode| {
-        RegexBuilder::new(text)
-            .unicode(unicode)
-            .size_limit(PATTERN_SIZE_LIMIT)
-            .dfa_size_limit(PATTERN_SIZE_LIMIT)
-            .build()
-    };
-    build(false)
-        .or_else(|_| build(true))
-        .map_err(|error| match error {
-            regex::Error::CompiledTooBig(limit) => {
-                format!("compiles to more than {limit} bytes; use fewer or smaller repetitions")
-            }
-            error => first_line(&error.to_string()),
-        })
-}
-
-fn first_line(message: &str) -> String {
-    message
-        .lines()
-        .rfind(|line| !line.trim().is_empty())
-        .unwrap_or_default()
-        .trim_start_matches("error: ")
-        .to_owned()
 }
 
 impl StringMatch {
@@ -372,33 +299,4 @@ pub(crate) fn query_value<'h>(target: &'h str, name: &str) -> Option<&'h str> {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         (key == name).then_some(value)
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn patterns_match_whole_values_as_re2_does() {
-        let is_match = |pattern: &str, value: &[u8]| Pattern::new(pattern).unwrap().is_match(value);
-        assert!(is_match("a|bc", b"bc") && !is_match("a|bc", b"abc") && !is_match("a", b"a\n"));
-        assert!(is_match("(?i)jason", b"JaSon") && is_match("", b""));
-        assert!(is_match("[ä]+", "ää".as_bytes()) && is_match(".*", b"\xff\xfe"));
-        // RE2's classes are ASCII.
-        assert!(!is_match(r"\d", "\u{663}".as_bytes()) && !is_match(r"\w", "ä".as_bytes()));
-    }
-
-    #[test]
-    fn hostile_patterns_are_refused() {
-        for (pattern, why) in [
-            ("a)|(b", "unopened group"),
-            ("(", "unclosed group"),
-            ("(((a{100}){100}){100}){100}", "compiles to more than"),
-            (r"(a)\1", "backreferences"),
-            ("(?=a)", "look-around"),
-        ] {
-            let error = Pattern::new(pattern).unwrap_err();
-            assert!(error.contains(why), "{pattern}: {error}");
-        }
-    }
 }

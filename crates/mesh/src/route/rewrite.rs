@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use regex::bytes::Regex;
 
 use super::RequestHead;
-use super::matching::{Matched, compile, path_of, query_of};
+use super::matching::{Matched, path_of, query_of};
+use super::pattern::compile;
 
 /// `http[].rewrite`.
 #[derive(Debug, Clone, Default, PartialEq)]
