@@ -11,7 +11,7 @@ use crate::model::{VirtualHost, VirtualHostId};
 
 /// Host name → virtual host: exact names by hash, then wildcards by longest suffix, then `*`.
 ///
-/// Names are looked up as [`host_of`] takes them from an authority, as Istio's gateways do. On the mesh listener
+/// Names are looked up as `host_of` takes them from an authority, as Istio's gateways do. On the mesh listener
 /// one name has a virtual host per service port, chosen by the port in `Host` (80 when there is none, and
 /// when it is the listener's own), else the name's default.
 #[derive(Debug, Default)]
