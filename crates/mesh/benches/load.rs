@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use mesh::{Mesh, Options, SourceFile, load};
 
-use folder::{LARGE, Size, folder};
+use folder::{LARGE, MANY_RULES, Size, folder};
 use request::Request;
 
 #[path = "../tests/it/folder.rs"]
@@ -22,11 +22,6 @@ mod folder;
 mod request;
 
 fn main() {
-    let many_rules = Size {
-        services: 10_000,
-        endpoints: 1,
-        rules: 10,
-    };
     let few_hosts = Size {
         services: 10,
         ..LARGE
@@ -37,7 +32,7 @@ fn main() {
         endpoints: 1,
     };
     time_load(LARGE, 20);
-    time_load(many_rules, 3);
+    time_load(MANY_RULES, 3);
     for path in [
         "/",
         "/api/v1/orders/12345",
@@ -45,10 +40,12 @@ fn main() {
     ] {
         time_normalize(path);
     }
-    for size in [few_hosts, many_hosts] {
+    for size in [few_hosts, many_hosts, MANY_RULES] {
         let mesh = loaded(&folder(size));
-        time_route(&mesh, size, "");
-        time_route(&mesh, size, ".default.svc.cluster.local:80");
+        time_route(&mesh, size, "", "/api/v1");
+        // Past every rule but the last.
+        time_route(&mesh, size, "", "/other");
+        time_route(&mesh, size, ".default.svc.cluster.local:80", "/api/v1");
     }
 }
 
@@ -95,13 +92,13 @@ fn time_normalize(path: &str) {
     );
 }
 
-fn time_route(mesh: &Mesh, size: Size, suffix: &str) {
+fn time_route(mesh: &Mesh, size: Size, suffix: &str, path: &str) {
     const REQUESTS: usize = 1 << 20;
     // Few enough to stay in the cache, so that the number of hosts is all that differs.
     let requests: Vec<_> = (0..10)
         .map(|number| {
             let number = number * size.services / 10;
-            let line = format!("mesh GET http://s{number}{suffix}/api/v1 end-user=jason");
+            let line = format!("mesh GET http://s{number}{suffix}{path} end-user=jason");
             Request::parse(&line)
         })
         .collect();
@@ -114,8 +111,9 @@ fn time_route(mesh: &Mesh, size: Size, suffix: &str) {
     });
     let fastest = fastest.min().unwrap_or(Duration::MAX);
     println!(
-        "route among {} hosts (`s0{suffix}`): {:.0} ns",
+        "route among {} hosts of {} rules (`s0{suffix}{path}`): {:.0} ns",
         size.services,
+        size.rules,
         fastest.as_secs_f64() * 1e9 / REQUESTS as f64,
     );
 }

@@ -22,6 +22,13 @@ pub(crate) const LARGE: Size = Size {
     rules: 2,
 };
 
+/// The size that issue 4 names: 10,000 VirtualServices of 10 rules.
+pub(crate) const MANY_RULES: Size = Size {
+    services: 10_000,
+    endpoints: 1,
+    rules: 10,
+};
+
 /// One file per service: `s0.yaml`, `s1.yaml` and so on.
 pub(crate) fn folder(size: Size) -> Vec<SourceFile> {
     (0..size.services)
@@ -48,7 +55,7 @@ spec:
         let path = if rule == 1 {
             "/api".to_owned()
         } else {
-            format!("/api{rule}")
+            format!("/rule{rule}/")
         };
         let rule = format!(
             "  - match:

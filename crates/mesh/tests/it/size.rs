@@ -2,7 +2,7 @@
 
 use mesh::{Decision, Options, load};
 
-use crate::folder::{LARGE, folder};
+use crate::folder::{LARGE, MANY_RULES, folder};
 use crate::request::Request;
 
 #[test]
@@ -30,4 +30,21 @@ fn a_large_folder_is_loaded_whole() {
         cluster.name,
         "outbound|80|v1|s999.default.svc.cluster.local"
     );
+}
+
+#[test]
+fn every_rule_of_many_is_reached() {
+    let loaded = load(&folder(MANY_RULES), &Options::default());
+    assert_eq!(loaded.diagnostics.first(), None);
+    let mesh = loaded.mesh.expect("no errors");
+    let rule = |path: &str| {
+        let line = format!("mesh GET http://s9999{path} end-user=jason");
+        match mesh.route(0, &Request::parse(&line), 0) {
+            Decision::Forward { route, .. } => route.name.clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(rule("/api"), "default/s9999#0");
+    assert_eq!(rule("/rule9/"), "default/s9999#8");
+    assert_eq!(rule("/other"), "default/s9999#9");
 }
