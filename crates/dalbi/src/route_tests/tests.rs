@@ -202,6 +202,49 @@ fn test_files_are_told_from_manifests() {
 }
 
 #[test]
+fn routes_of_the_gateway_api_need_no_gateway_either() {
+    let route = file(
+        "
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: { name: a, namespace: ns }
+spec:
+  parentRefs: [{ name: edge, namespace: infra, sectionName: web }, { name: edge, namespace: infra, port: 8080 }]
+  rules: [{ matches: [{ path: { type: PathPrefix, value: /a } }], backendRefs: [{ name: app, port: 80 }] }]
+",
+    );
+    let found = assumed(std::slice::from_ref(&route), "default");
+    assert_eq!(
+        found.notes,
+        [
+            "Service ns/app is not in the folder; assumed one without endpoints",
+            "Gateway infra/edge is not in the folder; assumed one that takes HTTP for every host",
+        ]
+    );
+    let files: Vec<_> = std::iter::once(route).chain(found.files).collect();
+    let loaded = mesh::load(&files, &Options::default());
+    let mesh = loaded
+        .mesh
+        .unwrap_or_else(|| panic!("{:#?}", loaded.diagnostics));
+    let case = "\
+testCases:
+- description: a
+  wantMatch: true
+  request: { authority: [a.example], uri: [/a/b] }
+  route: [{ destination: { host: app.ns, port: { number: 80 } } }]
+- description: b
+  request: { authority: a.example, uri: [/ab] }
+  expect: { status: 404 }
+";
+    let (cases, wrong) = decode(&file(case));
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    for case in &cases {
+        let verdict = judge(case, &mesh, &found.owners);
+        assert!(verdict.failures.is_empty(), "{verdict:#?}");
+    }
+}
+
+#[test]
 fn what_is_not_there_is_assumed() {
     let text = "
 apiVersion: networking.istio.io/v1
