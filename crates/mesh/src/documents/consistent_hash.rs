@@ -17,7 +17,7 @@ const MAX_RING_SIZE: i64 = 8 * 1024 * 1024;
 pub(super) const TABLE_SIZE: u32 = 65_537;
 
 /// Envoy's limit, a prime too.
-const MAX_TABLE_SIZE: i64 = 5_000_011;
+const MAX_TABLE_SIZE: u32 = 5_000_011;
 
 const KEYS: [&str; 4] = [
     "httpHeaderName",
@@ -156,20 +156,16 @@ pub(super) fn ring_size<'d>() -> impl Decode<'d, u32> {
 
 /// `tableSize`.
 pub(super) fn table_size<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<u32> {
-    let size: u32 = integer(2..=MAX_TABLE_SIZE)(node, context)?;
-    if !is_prime(size) {
+    let size: u32 = integer(2..=i64::from(MAX_TABLE_SIZE))(node, context)?;
+    let is_taken = |size: &u32| alba::is_maglev_table_size(u64::from(*size));
+    if !is_taken(&size) {
         let finding = Finding::error(format!("must be a prime, but is {size}"));
-        let next = (size..).find(|size| is_prime(*size));
+        let next = (size..=MAX_TABLE_SIZE).find(is_taken);
         let help = next.map(|next| format!("the next one is {next}"));
         context.report(node.place, finding.maybe_help(help));
         return None;
     }
     Some(size)
-}
-
-fn is_prime(number: u32) -> bool {
-    let mut factors = (2..).take_while(|factor| factor * factor <= number);
-    !factors.any(|factor| number.is_multiple_of(factor))
 }
 
 /// `boundedLoad`: an endpoint takes at most so many times the mean in-flight count before its requests go on to the

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::learned::at_most;
 use crate::decode::{Context, Fields, decimal, integer, map_of, positive_duration};
 use crate::documents::consistent_hash::header_name;
 use crate::model::Admission;
@@ -23,13 +24,7 @@ pub(super) fn decode<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Adm
     let share = fields.optional("deadlineShare", decimal(0.001..=1.0));
     settings.deadline_share = share.unwrap_or(settings.deadline_share);
     let wait = fields.optional("maxWait", |node, context| {
-        let wait = positive_duration(node, context)?;
-        if wait > MAX_WAIT {
-            let message = format!("must be at most {MAX_WAIT:?}, but is {wait:?}");
-            context.error(node.place, message);
-            return None;
-        }
-        Some(wait)
+        at_most(positive_duration(node, context)?, MAX_WAIT, node, context)
     });
     settings.max_wait = wait.unwrap_or(settings.max_wait);
     let waiting = fields.optional("maxWaiting", integer(0..=1_000_000));

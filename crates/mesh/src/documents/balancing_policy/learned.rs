@@ -113,7 +113,8 @@ fn price<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Duration> {
     at_most(duration(node, context)?, MAX_PRICE, node, context)
 }
 
-fn at_most(
+/// A duration within a limit.
+pub(super) fn at_most(
     value: Duration,
     limit: Duration,
     node: &Node<'_>,
