@@ -1,7 +1,7 @@
 //! Istio documents in, one validated [`Mesh`] out, and the route that each request takes through it.
 //!
 //! [`load`] takes the texts of document files (Istio's `Gateway`, `VirtualService`, `DestinationRule`,
-//! `ServiceEntry` and `WorkloadEntry`; Kubernetes' `Service`, `EndpointSlice`, `Endpoints`, `Pod`, `Secret`, `ConfigMap` and `Namespace`; the Gateway API's kinds; our
+//! `ServiceEntry`, `WorkloadEntry`, `Sidecar` and `MeshConfig`; Kubernetes' `Service`, `EndpointSlice`, `Endpoints`, `Pod`, `Secret`, `ConfigMap` and `Namespace`; the Gateway API's kinds; our
 //! own `BalancingPolicy` and `HealthCheckPolicy`) and finds every mistake at once, each with file, line and field. [`Mesh::route`] is what
 //! the proxy asks for each request, and [`Mesh::explain`] the same with reasons.
 //!
@@ -41,6 +41,7 @@
 //!
 //! To add a field: name it in the decoder of its kind (`documents/KIND.rs`, where a table lists those that are not
 //! served yet), and use it in `link/`. To add a kind: one file in `documents/` and one line in `documents/read.rs`.
+//! To tell what is valid and most likely not meant: `analysis/`.
 
 mod affinity;
 mod analysis;
