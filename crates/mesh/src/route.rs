@@ -74,6 +74,9 @@ pub enum Decision<'m> {
         /// The rule.
         route: &'m Arc<Route>,
     },
+    /// 421: another of the listener's TLS servers has the host than the one that the handshake chose. The client has
+    /// to come again on a connection of its own (RFC 9110 section 15.5.20).
+    Misdirected,
     /// 404, response flag `NR`: nobody has the host, or no rule matches.
     NotFound,
 }
@@ -99,22 +102,6 @@ impl Mesh {
         draw: u64,
     ) -> Decision<'m> {
         self.route_traced(listener, head, draw, &mut ())
-    }
-
-    /// Whether a request on a TLS connection is for a host that another of the listener's servers has, rather than
-    /// the one that the handshake chose: the client has to come again on a connection of its own (RFC 9110 section
-    /// 15.5.20). A host that nobody has is not; it finds no route.
-    pub fn is_misdirected(&self, listener: usize, head: &impl RequestHead) -> bool {
-        let Some(server) = head.tls_server() else {
-            return false;
-        };
-        let listener = self.listeners.get(listener);
-        let termination = listener.and_then(|listener| listener.tls.as_ref());
-        termination.is_some_and(|termination| {
-            let better = |best: usize| best != server;
-            let host = Some(head.authority());
-            termination.servers.len() > 1 && termination.select(host).is_some_and(better)
-        })
     }
 
     /// The cluster behind an id of this mesh.
@@ -149,6 +136,20 @@ impl Mesh {
         Some((hosts.virtual_host(id), kind))
     }
 
+    /// A host that nobody has is not misdirected; it finds no route.
+    fn is_misdirected(&self, listener: usize, head: &impl RequestHead) -> bool {
+        let Some(server) = head.tls_server() else {
+            return false;
+        };
+        let listener = self.listeners.get(listener);
+        let termination = listener.and_then(|listener| listener.tls.as_ref());
+        termination.is_some_and(|termination| {
+            let better = |best: usize| best != server;
+            let host = Some(head.authority());
+            termination.servers.len() > 1 && termination.select(host).is_some_and(better)
+        })
+    }
+
     fn route_traced<'m>(
         &'m self,
         listener: usize,
@@ -156,6 +157,9 @@ impl Mesh {
         draw: u64,
         trace: &mut impl Trace<'m>,
     ) -> Decision<'m> {
+        if self.is_misdirected(listener, head) {
+            return Decision::Misdirected;
+        }
         let Some((virtual_host, _)) = self.virtual_host(listener, head) else {
             return Decision::NotFound;
         };

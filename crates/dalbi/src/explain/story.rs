@@ -76,6 +76,8 @@ pub(super) enum Outcome {
         status: u16,
         body: String,
     },
+    /// Another TLS server of the listener has the host.
+    Misdirected,
     NotFound,
     /// Bytes that go on as they are, or decrypted.
     Connection(ConnectionStory),
@@ -199,7 +201,7 @@ impl Story {
             Decision::Forward { route, .. }
             | Decision::Redirect { route, .. }
             | Decision::DirectResponse { route } => Some(route),
-            Decision::NotFound => None,
+            Decision::Misdirected | Decision::NotFound => None,
         };
         let rejected = explanation.rejected.iter().map(|rejection| RejectedRule {
             rule: RuleStory::new(rejection.route),
@@ -350,6 +352,7 @@ impl Outcome {
                 },
                 Action::Forward(_) | Action::Redirect(_) => Self::NotFound,
             },
+            Decision::Misdirected => Self::Misdirected,
             Decision::NotFound => Self::NotFound,
         }
     }

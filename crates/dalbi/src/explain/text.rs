@@ -91,6 +91,10 @@ impl Story {
                 let answer = describe::direct_response(*status, body.as_bytes());
                 writeln!(out, "  answer        {answer}")
             }
+            Outcome::Misdirected => writeln!(
+                out,
+                "  answer        421: another server of this listener has the host, and may ask for other certificates"
+            ),
             Outcome::NotFound => writeln!(out, "  answer        404, response flag NR (no route)"),
         }
     }

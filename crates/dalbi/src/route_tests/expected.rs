@@ -240,7 +240,7 @@ impl<'m> Answer<'m> {
             Decision::Forward { route, .. }
             | Decision::Redirect { route, .. }
             | Decision::DirectResponse { route } => Some(route),
-            Decision::NotFound => None,
+            Decision::Misdirected | Decision::NotFound => None,
         }
     }
 
@@ -256,6 +256,7 @@ impl<'m> Answer<'m> {
             });
         }
         match &self.explanation.decision {
+            Decision::Misdirected => Some(421),
             Decision::NotFound => Some(404),
             Decision::Redirect { status, .. } => Some(*status),
             Decision::DirectResponse { route } => match &route.action {
@@ -389,6 +390,7 @@ impl<'m> Answer<'m> {
     /// What happens, in a few words.
     pub(crate) fn shown(&self) -> String {
         match &self.explanation.decision {
+            Decision::Misdirected => "421, as another TLS server has the host".to_owned(),
             Decision::NotFound => match self.explanation.virtual_host {
                 Some((host, _)) => format!("404, as no rule of {} takes it", host.name),
                 None => "404, as nobody has the host".to_owned(),

@@ -120,13 +120,14 @@ pub(crate) fn prepare<'m>(
         let reply = Reply::text(400, Flags::DOWNSTREAM_PROTOCOL_ERROR, text);
         return Prepared::Reply(reply, NO_EDITS);
     }
-    if snapshot.mesh().is_misdirected(listener, head) {
-        let text = "misdirected request: this host needs a connection that asks for it by name\n";
-        return Prepared::Reply(Reply::text(421, Flags::NO_ROUTE, text), NO_EDITS);
-    }
     let draw = worker.rng.borrow_mut().u64();
     let decision = snapshot.mesh().route(listener, head, draw);
     let (route, destination) = match &decision {
+        Decision::Misdirected => {
+            let text =
+                "misdirected request: this host needs a connection that asks for it by name\n";
+            return Prepared::Reply(Reply::text(421, Flags::NO_ROUTE, text), NO_EDITS);
+        }
         Decision::NotFound => {
             let text = "no route: no rule matches this host and path\n";
             return Prepared::Reply(Reply::text(404, Flags::NO_ROUTE, text), NO_EDITS);
@@ -155,7 +156,7 @@ pub(crate) fn prepare<'m>(
         Some(Verdict::Unaffected) | None => None,
     };
     let mut reply = match decision {
-        Decision::NotFound => unreachable!("answered above"),
+        Decision::Misdirected | Decision::NotFound => unreachable!("answered above"),
         Decision::Redirect {
             status, location, ..
         } => Reply::redirect(status, location),

@@ -91,6 +91,27 @@ pub fn non_empty<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<String>
     Some(text.to_owned())
 }
 
+/// Text that becomes part of a request line, of a URL or of an authority, where RFC 3986 knows visible ASCII only: a
+/// line break would begin another field or request.
+pub fn url_text<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<String> {
+    let text = owned(node, context)?;
+    match text.chars().find(|character| !character.is_ascii_graphic()) {
+        None => Some(text),
+        Some(other) => {
+            let message = format!("must be visible ASCII characters, but has {other:?}");
+            let finding = Finding::error(message);
+            context.report(node.place, finding.help("write it with %, as in %20"));
+            None
+        }
+    }
+}
+
+/// [`url_text`] of at least one character.
+pub fn non_empty_url_text<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<String> {
+    non_empty(node, context)?;
+    url_text(node, context)
+}
+
 /// `true` or `false`, or one of the words that YAML 1.1 has for them.
 pub fn boolean<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<bool> {
     if let Value::Plain(text) = &node.value
@@ -257,10 +278,13 @@ fn parse_duration(text: &str) -> Option<Duration> {
         seconds += value * unit;
         rest = &rest[unit_length..];
     }
-    (!text.is_empty())
+    (!text.is_empty() && seconds <= LONGEST_S)
         .then(|| Duration::try_from_secs_f64(seconds).ok())
         .flatten()
 }
+
+/// Go's longest duration, about 292 years: what is added to a time must not overflow it.
+const LONGEST_S: f64 = 9_223_372_036.0;
 
 #[cfg(test)]
 mod tests {

@@ -61,7 +61,7 @@ fn a_connection_sees_only_the_hosts_of_its_own_server() {
     let decide = |server, url: &str| {
         let mut request = Request::parse(&format!("443 GET {url}"));
         request.tls_server = server;
-        !matches!(mesh.route(0, &request, 0), Decision::NotFound)
+        matches!(mesh.route(0, &request, 0), Decision::DirectResponse { .. })
     };
     assert!(
         decide(None, "https://closed.example.com/")
@@ -78,7 +78,7 @@ fn every_spelling_of_another_servers_host_is_misdirected() {
     let is_misdirected = |server, host: &str| {
         let mut request = Request::parse(&format!("443 GET https://{host}/"));
         request.tls_server = Some(server);
-        mesh.is_misdirected(0, &request)
+        matches!(mesh.route(0, &request, 0), Decision::Misdirected)
     };
     for host in [
         "closed.example.com",

@@ -119,6 +119,7 @@ fn decide(mesh: &Mesh, request: &Request, tell: bool) -> String {
     }
     out += &match &told.decision {
         Decision::NotFound => "  404".to_owned(),
+        Decision::Misdirected => "  421".to_owned(),
         Decision::Redirect {
             route,
             status,

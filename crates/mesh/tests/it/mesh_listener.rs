@@ -42,6 +42,7 @@ fn outcome(mesh: &Mesh, authority: &str, local_port: Option<u16>) -> String {
         }
         Decision::DirectResponse { route } => route.name.clone(),
         Decision::NotFound => "nothing".to_owned(),
+        Decision::Misdirected => "421".to_owned(),
         Decision::Redirect { location, .. } => location,
     }
 }

@@ -131,7 +131,8 @@ fn same(a: &Decision<'_>, b: &Decision<'_>) -> bool {
         (Decision::DirectResponse { route }, Decision::DirectResponse { route: other }) => {
             std::ptr::eq(*route, *other)
         }
-        (Decision::NotFound, Decision::NotFound) => true,
+        (Decision::NotFound, Decision::NotFound)
+        | (Decision::Misdirected, Decision::Misdirected) => true,
         _ => false,
     }
 }

@@ -79,6 +79,7 @@ fn outcome(mesh: &Mesh, url: &str) -> String {
             other => panic!("{other:?}"),
         },
         Decision::NotFound => "404".to_owned(),
+        Decision::Misdirected => "421".to_owned(),
         other => panic!("{other:?}"),
     }
 }

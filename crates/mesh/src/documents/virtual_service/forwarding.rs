@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::headers::{self, Headers};
 use crate::decode::{Context, Fields, Finding, Located, boolean, count, integer, located};
-use crate::decode::{non_empty, positive_duration, string};
+use crate::decode::{non_empty, non_empty_url_text, positive_duration, string, url_text};
 use crate::documents::names::{check_pattern, host};
 use crate::model::{HeaderEdits, RetryOn, RetryPolicy};
 use crate::route::{PathRewrite, RegexRewrite, Rewrite};
@@ -201,14 +201,14 @@ fn retry_on(text: &Located<&str>, context: Context<'_>) -> (RetryOn, Vec<u16>) {
 
 pub(super) fn rewrite<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Rewrite> {
     let mut fields = Fields::of(node, context)?;
-    let uri = fields.optional("uri", non_empty);
-    let authority = fields.optional("authority", non_empty);
+    let uri = fields.optional("uri", non_empty_url_text);
+    let authority = fields.optional("authority", non_empty_url_text);
     let regex = fields.optional("uriRegexRewrite", |node, context| {
         let mut fields = Fields::of(node, context)?;
         let pattern = fields.required("match", non_empty);
-        let substitution = fields.optional("rewrite", string).unwrap_or_default();
+        let substitution = fields.optional("rewrite", url_text).unwrap_or_default();
         fields.finish();
-        match RegexRewrite::new(&pattern?, substitution) {
+        match RegexRewrite::new(&pattern?, &substitution) {
             Ok(rewrite) => Some(rewrite),
             Err(why) => {
                 context.error(node.place, format!("is not a rewrite: {why}"));

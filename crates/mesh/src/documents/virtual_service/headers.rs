@@ -38,6 +38,10 @@ fn operations(
             let name = name.to_ascii_lowercase();
             match &mut authority {
                 Some(authority) if is_authority(&name) => {
+                    if !value.bytes().all(|byte| byte.is_ascii_graphic()) {
+                        let message = format!("`{value}` is not an authority");
+                        fields.error_at(field, message);
+                    }
                     if authority.replace(value).is_some() {
                         fields.error_at(field, "sets the authority twice");
                     }

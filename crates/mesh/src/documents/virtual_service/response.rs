@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::decode::{Context, Fields, Finding, integer, non_empty, one_of, port, string};
+use crate::decode::{Context, Fields, Finding, integer, non_empty_url_text, one_of, port, string};
 use crate::documents::secret::decode_base64;
 use crate::route::{Redirect, RedirectPort};
 use crate::yaml::Node;
@@ -36,8 +36,8 @@ impl RedirectTo {
 pub(super) fn redirect<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<RedirectTo> {
     const STATUSES: [u16; 5] = [301, 302, 303, 307, 308];
     let mut fields = Fields::of(node, context)?;
-    let uri = fields.optional("uri", non_empty);
-    let authority = fields.optional("authority", non_empty);
+    let uri = fields.optional("uri", non_empty_url_text);
+    let authority = fields.optional("authority", non_empty_url_text);
     let scheme = fields.optional("scheme", one_of(&[("http", "http"), ("https", "https")]));
     let port = fields.optional("port", port);
     const DERIVE: &[(&str, bool)] = &[
