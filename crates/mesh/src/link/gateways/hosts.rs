@@ -75,26 +75,36 @@ impl Hosts {
         scope: Scope<'_>,
         clusters: &mut Clusters<'d>,
     ) {
+        let hosts = service.spec.hosts.iter();
+        let names: Vec<_> = hosts
+            .flat_map(|host| names(host, service, clusters.input))
+            .collect();
+        let shared: Vec<(&str, &str)> = names
+            .iter()
+            .flat_map(|name| server.hosts.iter().map(move |host| (name, host)))
+            .filter_map(|(name, host)| {
+                let pattern = shared_host(host, name, gateway, service)?;
+                Some((pattern, host.host.as_str()))
+            })
+            .collect();
+        // Most servers of a gateway with many have none of a VirtualService's hosts.
+        if shared.is_empty() {
+            return;
+        }
         let routes = routes::build(service, scope, clusters);
         if routes.is_empty() {
             return;
         }
         let name = format!("{}/{}", service.meta.namespace, service.meta.name);
-        let hosts = service.spec.hosts.iter();
-        for host in hosts.flat_map(|host| names(host, service, clusters.input)) {
-            for server_host in &server.hosts {
-                let Some(pattern) = shared_host(server_host, &host, gateway, service) else {
-                    continue;
-                };
-                let of_server = self
-                    .patterns
-                    .get(&server_host.host)
-                    .and_then(|routes| routes.redirect.clone());
-                let entry = self.patterns.entry(pattern.to_owned()).or_default();
-                entry.redirect = entry.redirect.take().or(of_server);
-                if !entry.parts.iter().any(|(taken, _)| *taken == name) {
-                    entry.parts.push((name.clone(), routes.clone()));
-                }
+        for (pattern, server_host) in shared {
+            let of_server = self
+                .patterns
+                .get(server_host)
+                .and_then(|routes| routes.redirect.clone());
+            let entry = self.patterns.entry(pattern.to_owned()).or_default();
+            entry.redirect = entry.redirect.take().or(of_server);
+            if !entry.parts.iter().any(|(taken, _)| *taken == name) {
+                entry.parts.push((name.clone(), routes.clone()));
             }
         }
     }
