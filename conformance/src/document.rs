@@ -44,7 +44,7 @@ status, backend, the request that the backend saw, redirect, headers, mirrors, s
 rows do. Tests without rows look at status conditions only; `crates/gateway-api` checks those.
 
 Published reports list tests by profile. Of the HTTP profile, the best implementations pass all: 37 core and 57
-extended tests, by their reports on v1.5.
+extended tests, those of status conditions among them.
 
 ";
 

@@ -10,10 +10,16 @@ struct Known {
 }
 
 /// Each with its reason.
-const KNOWN: &[Known] = &[Known {
-    id: "route-tests/delegate",
-    reason: "by Istio's rules for merging, regular expressions conflict, and Istio leaves these delegates' rules out",
-}];
+const KNOWN: &[Known] = &[
+    Known {
+        id: "HTTPRouteRetryConnectionError/205.0#2",
+        reason: "a try on a reused connection that ends at once counts as none, so that one more is made",
+    },
+    Known {
+        id: "route-tests/delegate",
+        reason: "by Istio's rules for merging, regular expressions conflict, and Istio leaves these delegates' rules out",
+    },
+];
 
 /// What came of a check, in view of the list.
 pub(crate) fn judged(id: &str, verdict: Result<(), String>) -> Outcome {

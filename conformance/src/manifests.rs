@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn gateways_get_addresses_of_their_own_and_keep_the_ones_they_name() {
         let text = "kind: Gateway\nmetadata: {namespace: a, name: one}\nspec:\n  listeners: [{name: http, port: 80}]\n\
-            ---\nkind: Gateway\nmetadata: {namespace: a, name: two}\nspec: {addresses: [{value: 127.9.9.9}]}\n";
+            ---\nkind: Gateway\nmetadata: {namespace: a, name: two}\nspec: {listeners: [], addresses: [{value: 127.9.9.9}]}\n";
         let mut manifests = Manifests {
             documents: yaml::documents(text).unwrap(),
         };
@@ -235,5 +235,12 @@ mod tests {
         assert_eq!(one.listeners, [("http".to_owned(), 80)]);
         assert_eq!(gateways["a/two"].address, Ipv4Addr::new(127, 9, 9, 9));
         assert!(manifests.text().contains(&one.address.to_string()));
+        let istio =
+            "kind: Gateway\nmetadata: {name: one}\nspec: {servers: [{port: {number: 31400}}]}\n";
+        let mut manifests = Manifests {
+            documents: yaml::documents(istio).unwrap(),
+        };
+        assert!(manifests.give_addresses().unwrap().is_empty());
+        assert_eq!(manifests.istio_ports(), BTreeSet::from([31400]));
     }
 }

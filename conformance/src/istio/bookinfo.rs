@@ -322,11 +322,8 @@ const TASKS: &[Task] = &[
         ],
         bookinfo: false,
         asks: &[
-            ask(
-                Ingress(80),
-                "/hello",
-                Shares(&[("helloworld-v1", 0.5), ("helloworld-v2", 0.5)]),
-            ),
+            // Which of the two versions is the balancing policy's choice, no weight's.
+            ask(Ingress(80), "/hello", Backend("helloworld-v")),
             ask(Ingress(80), "/hello/there", Status(404)),
         ],
     },

@@ -116,7 +116,10 @@ struct Meaning {
 const MEANINGS: &[Meaning] = &[
     Meaning {
         istio: "Cannot set serviceAccounts with namespaces or principals",
-        words: &[&["serviceaccounts"], &["namespaces", "principals"]],
+        words: &[
+            &["serviceaccounts", "service accounts"],
+            &["namespaces", "principals"],
+        ],
     },
     Meaning {
         istio: "only support waypointMatch when context is WAYPOINT",
