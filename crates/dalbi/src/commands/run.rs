@@ -61,7 +61,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
 async fn serve(arguments: &Arguments) -> anyhow::Result<Verdict> {
     let mut signals = Signals::stop_and_reload()?;
     let mut watch = FolderWatch::new(&arguments.folder);
-    let options = arguments.load.to_mesh();
+    let dispatcher_options = arguments.serve.to_dispatcher(arguments.admin.0);
+    let mut options = arguments.load.to_mesh();
+    options.locality = dispatcher_options.locality.clone();
     let mut documents = Documents::from_contents(watch.read()?, &options);
     tell(&documents)?;
     if let Some(absence) = documents.absence(&options) {
@@ -70,7 +72,7 @@ async fn serve(arguments: &Arguments) -> anyhow::Result<Verdict> {
     let Some(mesh) = documents.mesh.take() else {
         return Ok(Verdict::Findings);
     };
-    let dispatcher = Dispatcher::start(arguments.serve.to_dispatcher(arguments.admin.0), mesh)?;
+    let dispatcher = Dispatcher::start(dispatcher_options, mesh)?;
     dispatcher.set_objects(json!(documents.statuses));
     writeln!(io::stdout(), "loaded: {}", report::summary_line(&documents))?;
     serve::announce(&dispatcher)?;

@@ -239,7 +239,21 @@ struct Parts {
     tcp: Vec<TcpRoute>,
 }
 
+/// What a server's names meet that it does not serve.
+fn refusing(server: &Server) -> TlsServer {
+    let hosts = server.hosts.iter().map(|host| host.host.clone());
+    TlsServer::refusing(hosts.collect())
+}
+
 impl Parts {
+    /// Takes in TLS servers whose connections carry no requests for us.
+    fn without_requests(&mut self, servers: impl IntoIterator<Item = TlsServer>) {
+        for server in servers {
+            self.tls.push(server);
+            self.server_hosts.push(HostTable::default());
+        }
+    }
+
     /// Takes in a server; false if it can't be served.
     fn add<'d>(
         &mut self,
@@ -255,8 +269,7 @@ impl Parts {
             ServerMode::Https(settings) => {
                 let tls = tls_server(settings, server, gateway, TlsAction::Http, input);
                 if tls.action == TlsAction::Refuse {
-                    self.tls.push(tls);
-                    self.server_hosts.push(HostTable::default());
+                    self.without_requests([tls]);
                     return true;
                 }
                 Some(tls)
@@ -266,19 +279,14 @@ impl Parts {
                 let tls = route.map(|route| {
                     tls_server(settings, server, gateway, TlsAction::Tcp(route), input)
                 });
-                self.server_hosts
-                    .extend(tls.iter().map(|_| HostTable::default()));
-                let is_served = tls.is_some();
-                self.tls.extend(tls);
-                return is_served;
+                self.without_requests([tls.unwrap_or_else(|| refusing(server))]);
+                return true;
             }
             ServerMode::Passthrough => {
                 let tls = connections::passthrough(services, gateway, server, scope, clusters);
-                self.server_hosts
-                    .extend(tls.iter().map(|_| HostTable::default()));
-                let is_served = !tls.is_empty();
-                self.tls.extend(tls);
-                return is_served;
+                // Names that no rule has are this server's all the same.
+                self.without_requests(tls.into_iter().chain([refusing(server)]));
+                return true;
             }
             ServerMode::Tcp => {
                 let route = connections::tcp(services, gateway, server, scope, clusters);
