@@ -110,8 +110,10 @@ pub enum CaReference {
 pub struct Host {
     /// A name, `*.suffix`, or `*`.
     pub pattern: String,
-    /// In order of precedence. Those of less specific patterns that take in this one follow its own.
+    /// Its own, in order of precedence.
     pub entries: Vec<Entry>,
+    /// The listener's other patterns that take in this one, the narrowest first. Their entries follow its own.
+    pub wider: Vec<String>,
 }
 
 /// A condition and the rule behind it.
@@ -200,7 +202,7 @@ pub struct Backend {
 }
 
 /// A condition on a request; all of it has to be true.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HttpMatch {
     /// On the path without the query.
     pub path: PathMatch,
@@ -228,7 +230,7 @@ impl Default for HttpMatch {
 }
 
 /// On the path.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PathMatch {
     /// All of it.
     Exact(String),
@@ -239,7 +241,7 @@ pub enum PathMatch {
 }
 
 /// On a value.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TextMatch {
     /// All of it.
     Exact(String),

@@ -276,6 +276,9 @@ fn describe_listeners(attached: &Attached, out: &mut String) {
                 )
                 .expect("a string");
             }
+            if !host.wider.is_empty() {
+                writeln!(out, "    then {}", host.wider.join(", ")).expect("a string");
+            }
         }
         for stream in &listener.streams {
             writeln!(

@@ -336,7 +336,7 @@ mod tests {
         for (name, port) in names {
             let id = table.push(VirtualHost {
                 name: format!("{name} {port:?}"),
-                routes: Vec::new(),
+                ..VirtualHost::default()
             });
             table.name(name, *port, id);
         }

@@ -200,12 +200,23 @@ pub enum Pem {
 pub struct VirtualHostId(pub u32);
 
 /// Routes of a set of host names, first match wins.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct VirtualHost {
     /// `namespace/name` of the VirtualService, or the service's host name.
     pub name: String,
-    /// In order.
+    /// Its own, in order.
     pub routes: Vec<Arc<Route>>,
+    /// Those of wider host patterns, which come after its own: the narrowest pattern first. Every host that a wider
+    /// pattern takes in has the same list.
+    pub wider: Vec<Arc<[Arc<Route>]>>,
+}
+
+impl VirtualHost {
+    /// All routes that its requests can take, in the order in which they are tried.
+    pub fn all_routes(&self) -> impl Iterator<Item = &Arc<Route>> {
+        let wider = self.wider.iter().flat_map(|routes| routes.iter());
+        self.routes.iter().chain(wider)
+    }
 }
 
 /// One rule.

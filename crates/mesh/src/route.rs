@@ -164,7 +164,7 @@ impl Mesh {
             return Decision::NotFound;
         };
         let documented_port = self.listeners[listener].port;
-        for route in &virtual_host.routes {
+        for route in virtual_host.all_routes() {
             let Some(matched) = first_match(route, head, trace) else {
                 continue;
             };

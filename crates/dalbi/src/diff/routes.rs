@@ -59,9 +59,8 @@ pub(super) fn differences(
 
 fn rules<'m>(mesh: &Mesh, host: Option<&'m VirtualHost>) -> Vec<Rule<'m>> {
     let mut seen: HashMap<String, usize> = HashMap::new();
-    let routes = host.map_or(&[][..], |host| &host.routes);
+    let routes = host.into_iter().flat_map(VirtualHost::all_routes);
     routes
-        .iter()
         .map(|route| {
             let conditions = describe::conditions(route);
             let count = seen.entry(conditions.clone()).or_default();

@@ -1,11 +1,11 @@
 //! Listeners: what they speak, which routes they take, and which of them are in each other's way.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use manifests::Metadata;
 
 use super::gateways::GatewayState;
-use super::precedence::Hosts;
+use super::precedence::{Hosts, Names};
 use super::tls::{self, Referrer};
 use super::{Input, Problem};
 use crate::GROUP;
@@ -30,7 +30,7 @@ pub(super) struct ListenerState<'d> {
     pub(super) hosts: Hosts,
     pub(super) streams: Vec<StreamRule>,
     /// HTTP's and gRPC's routes that have attached, with their host patterns: one name belongs to one of the kinds.
-    pub(super) taken: Vec<(RouteKind, Vec<String>)>,
+    pub(super) taken: BTreeMap<RouteKind, Names>,
 }
 
 impl ListenerState<'_> {
@@ -104,7 +104,7 @@ fn state<'d>(
         attached: 0,
         hosts: Hosts::default(),
         streams: Vec::new(),
-        taken: Vec::new(),
+        taken: BTreeMap::new(),
     };
     let passthrough = spec.tls.as_ref().is_some_and(|tls| tls.passthrough);
     let kinds: &[RouteKind] = match (spec.protocol.as_str(), passthrough) {

@@ -1,7 +1,7 @@
 //! Which of several rules that match a request gets it.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::attached::{Entry, Host, HttpMatch, PathMatch};
 
@@ -16,24 +16,57 @@ impl Hosts {
     }
 
     /// Most specific first. Rules of wider patterns come after a pattern's own, since more characters in a host name
-    /// only give precedence.
+    /// only give precedence. They are named, not copied: as many routes may have a wide pattern as have narrow ones.
     pub(super) fn into_hosts(self) -> Vec<Host> {
-        let mut own = self.0;
-        own.values_mut().for_each(|entries| sort(entries));
+        let wider = |pattern: &str| {
+            let patterns = wider(pattern).map(|suffix| format!("*{suffix}"));
+            patterns
+                .filter(|wider| self.0.contains_key(wider))
+                .collect()
+        };
+        let patterns: Vec<Vec<String>> = self.0.keys().map(|pattern| wider(pattern)).collect();
+        let own = self.0.into_iter().zip(patterns);
         let mut hosts: Vec<Host> = own
-            .iter()
-            .map(|(pattern, entries)| {
-                let wider = wider(pattern).filter_map(|suffix| own.get(&format!("*{suffix}")));
-                let inherited = wider.flatten();
+            .map(|((pattern, mut entries), wider)| {
+                sort(&mut entries);
                 Host {
-                    pattern: pattern.clone(),
-                    entries: entries.iter().chain(inherited).cloned().collect(),
+                    pattern,
+                    entries,
+                    wider,
                 }
             })
             .collect();
         hosts.sort_by_key(|host| Reverse(specificity(&host.pattern)));
         hosts
     }
+}
+
+/// Host patterns, of which one can be found that shares a name with another without trying them all.
+#[derive(Debug, Default)]
+pub(super) struct Names(BTreeSet<String>);
+
+impl Names {
+    pub(super) fn add(&mut self, pattern: &str) {
+        self.0.insert(reversed(pattern));
+    }
+
+    /// Whether any name is one of the pattern's too. Backwards, what a wildcard takes in begins as it does itself.
+    pub(super) fn overlaps(&self, pattern: &str) -> bool {
+        let has = |pattern: &str| self.0.contains(&reversed(pattern));
+        if has(pattern) || wider(pattern).any(|suffix| has(&format!("*{suffix}"))) {
+            return true;
+        }
+        let Some(suffix) = pattern.strip_prefix('*') else {
+            return false;
+        };
+        let begin = reversed(suffix);
+        let first = self.0.range(begin.clone()..).next();
+        first.is_some_and(|first| first.starts_with(&begin))
+    }
+}
+
+fn reversed(pattern: &str) -> String {
+    pattern.chars().rev().collect()
 }
 
 /// What follows the `*` in each wildcard that takes in a pattern, the narrowest first.
@@ -57,8 +90,9 @@ pub(super) fn sort(entries: &mut [Entry]) {
     entries.sort_by_key(|entry| Reverse(weight(&entry.when)));
 }
 
-/// More is before less, first of the service that gRPC names. The specification leaves the place of regular expressions open: they stand between exact
-/// paths and prefixes, since behind the prefix `/` nothing would ever reach them.
+/// More is before less, first of the service that gRPC names. The specification leaves the place of regular
+/// expressions open: they stand between exact paths and prefixes, since behind the prefix `/` nothing would ever reach
+/// them.
 fn weight(when: &HttpMatch) -> impl Ord + use<> {
     let path = match &when.path {
         PathMatch::Exact(path) => (when.service_length, 2, path.len()),
@@ -76,6 +110,30 @@ fn weight(when: &HttpMatch) -> impl Ord + use<> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::documents::names::intersection;
+
+    #[test]
+    fn patterns_overlap_where_they_intersect() {
+        let patterns = [
+            "*",
+            "*.com",
+            "*.a.com",
+            "a.com",
+            "b.a.com",
+            "*.b.a.com",
+            "ba.com",
+            "*.b.com",
+            "com",
+        ];
+        for taken in patterns {
+            let mut names = Names::default();
+            names.add(taken);
+            for pattern in patterns {
+                let expected = intersection(taken, pattern).is_some();
+                assert_eq!(names.overlaps(pattern), expected, "{taken} {pattern}");
+            }
+        }
+    }
 
     #[test]
     fn wider_patterns_are_looked_up_by_their_suffixes() {

@@ -226,10 +226,7 @@ fn to_listeners<'d>(
             continue;
         }
         let other = listener.taken.iter().find(|(kind, taken)| {
-            *kind != route.kind
-                && taken
-                    .iter()
-                    .any(|a| patterns.iter().any(|b| intersection(a, b).is_some()))
+            **kind != route.kind && patterns.iter().any(|pattern| taken.overlaps(pattern))
         });
         if let Some((kind, _)) = other {
             let message = format!(
@@ -253,7 +250,8 @@ fn to_listeners<'d>(
                 ..rule.clone()
             }));
         if matches!(route.kind, RouteKind::Http | RouteKind::Grpc) {
-            listener.taken.push((route.kind, patterns));
+            let taken = listener.taken.entry(route.kind).or_default();
+            patterns.iter().for_each(|pattern| taken.add(pattern));
         }
     }
     if attached { Ok(()) } else { Err(furthest) }

@@ -77,6 +77,7 @@ pub(super) fn listener<'d>(
             let id = hosts.push(VirtualHost {
                 name: object_name(object),
                 routes,
+                ..VirtualHost::default()
             });
             hosts.name(host, None, id);
         }
@@ -125,6 +126,7 @@ fn block_all(hosts: &mut HostTable, outbound: &Outbound) {
     let id = hosts.push(VirtualHost {
         name: "block_all".to_owned(),
         routes: vec![Arc::new(route)],
+        ..VirtualHost::default()
     });
     hosts.name("*", None, id);
 }
@@ -144,7 +146,11 @@ fn virtual_host<'d>(
     if let Some(name) = &service.kubernetes_name
         && let Some((name, routes)) = rules.of(&service.namespace, name, port.number, clusters)
     {
-        return VirtualHost { name, routes };
+        return VirtualHost {
+            name,
+            routes,
+            ..VirtualHost::default()
+        };
     }
     if let Some(object) = claims.of(&service.host) {
         let scope = Scope {
@@ -158,6 +164,7 @@ fn virtual_host<'d>(
             return VirtualHost {
                 name: object_name(object),
                 routes,
+                ..VirtualHost::default()
             };
         }
     }
@@ -191,6 +198,7 @@ fn virtual_host<'d>(
     VirtualHost {
         name: service.host.clone(),
         routes: vec![Arc::new(route)],
+        ..VirtualHost::default()
     }
 }
 

@@ -9,6 +9,7 @@ mod conformance;
 mod documentation;
 mod folder;
 mod gateway_api;
+mod gateway_hosts;
 mod gateways;
 mod golden;
 mod localities;

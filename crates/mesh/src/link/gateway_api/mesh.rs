@@ -1,6 +1,6 @@
 //! Rules for requests to services, on the mesh listener.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ::gateway_api::{Name, ServiceRules};
@@ -67,13 +67,9 @@ impl<'a> MeshRules<'a> {
             client_certificate: None,
             made: BTreeMap::new(),
         };
-        let mut names: Vec<String> = Vec::new();
-        for entry in &chosen.entries {
-            let name = entry.rule.route.to_string();
-            if !names.contains(&name) {
-                names.push(name);
-            }
-        }
+        let names = chosen.entries.iter();
+        let names: BTreeSet<_> = names.map(|entry| entry.rule.route.to_string()).collect();
+        let names: Vec<_> = names.into_iter().collect();
         Some((names.join(","), routes.of(&chosen.entries, clusters)))
     }
 }

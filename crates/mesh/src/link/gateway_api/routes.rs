@@ -18,11 +18,9 @@ pub(super) struct Routes<'a> {
     pub(super) linked: &'a super::Linked,
     pub(super) listener: OfListener,
     pub(super) client_certificate: Option<(&'a ::gateway_api::Name, &'a ::gateway_api::Name)>,
-    pub(super) made: BTreeMap<*const HttpRule, Vec<Made>>,
+    /// By rule and conditions.
+    pub(super) made: BTreeMap<(*const HttpRule, Vec<HttpMatch>), Arc<Route>>,
 }
-
-/// A route with the conditions that it was made for.
-type Made = (Vec<HttpMatch>, Arc<Route>);
 
 impl Routes<'_> {
     /// Entries as routes in the same order; those of one rule that follow each other are one.
@@ -33,9 +31,9 @@ impl Routes<'_> {
 
     fn one(&mut self, run: &[Entry], clusters: &mut Clusters<'_>) -> Arc<Route> {
         let rule = &run[0].rule;
-        let conditions: Vec<_> = run.iter().map(|entry| entry.when.clone()).collect();
-        let made = self.made.entry(Arc::as_ptr(rule)).or_default();
-        if let Some((_, route)) = made.iter().find(|(known, _)| *known == conditions) {
+        let conditions = run.iter().map(|entry| entry.when.clone()).collect();
+        let key = (Arc::as_ptr(rule), conditions);
+        if let Some(route) = self.made.get(&key) {
             return Arc::clone(route);
         }
         let towards = Towards {
@@ -43,9 +41,8 @@ impl Routes<'_> {
             is_grpc: rule.is_grpc,
             client_certificate: self.client_certificate,
         };
-        let route = Arc::new(route(rule, &conditions, self.listener, towards, clusters));
-        let made = self.made.entry(Arc::as_ptr(rule)).or_default();
-        made.push((conditions, Arc::clone(&route)));
+        let route = Arc::new(route(rule, &key.1, self.listener, towards, clusters));
+        self.made.insert(key, Arc::clone(&route));
         route
     }
 }

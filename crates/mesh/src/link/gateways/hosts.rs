@@ -132,7 +132,11 @@ impl Hosts {
                 names.join(",")
             };
             let routes = redirect.into_iter().chain(routes::merge(parts)).collect();
-            let id = table.push(VirtualHost { name, routes });
+            let id = table.push(VirtualHost {
+                name,
+                routes,
+                ..VirtualHost::default()
+            });
             table.name(&pattern, None, id);
         }
         table
