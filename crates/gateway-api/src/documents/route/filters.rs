@@ -1,8 +1,7 @@
 //! Filters of rules and backends.
 
 use manifests::decode::{
-    Context, Fields, Finding, boolean, did_you_mean, integer, non_empty, one_of, owned, port,
-    string,
+    Context, Fields, Finding, boolean, did_you_mean, integer, non_empty, one_of, port, url_text,
 };
 use manifests::yaml::Node;
 
@@ -220,8 +219,8 @@ fn path_modifier<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<PathMod
     const TYPES: &[(&str, bool)] = &[("ReplaceFullPath", false), ("ReplacePrefixMatch", true)];
     let mut fields = Fields::of(node, context)?;
     let is_prefix = fields.required("type", one_of(TYPES));
-    let full = fields.optional("replaceFullPath", owned);
-    let prefix = fields.optional("replacePrefixMatch", owned);
+    let full = fields.optional("replaceFullPath", path);
+    let prefix = fields.optional("replacePrefixMatch", path);
     let (wanted, other) = match is_prefix? {
         true => ("replacePrefixMatch", "replaceFullPath"),
         false => ("replaceFullPath", "replacePrefixMatch"),
@@ -239,14 +238,40 @@ fn path_modifier<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<PathMod
     }
 }
 
+/// A path that is put in place of another. Without a `/` in front it would become part of the host in a redirect.
+fn path<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<String> {
+    let path = url_text(node, context)?;
+    if path.contains('#') {
+        context.error(node.place, format!("must not hold `#`, but is `{path}`"));
+        return None;
+    }
+    match path.is_empty() || path.starts_with('/') {
+        true => Some(path),
+        false => Some(format!("/{path}")),
+    }
+}
+
 fn cors<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Cors> {
+    const METHODS: &[(&str, &str)] = &[
+        ("*", "*"),
+        ("GET", "GET"),
+        ("HEAD", "HEAD"),
+        ("POST", "POST"),
+        ("PUT", "PUT"),
+        ("DELETE", "DELETE"),
+        ("CONNECT", "CONNECT"),
+        ("OPTIONS", "OPTIONS"),
+        ("TRACE", "TRACE"),
+        ("PATCH", "PATCH"),
+    ];
     let mut fields = Fields::of(node, context)?;
+    let methods = fields.list("allowMethods", one_of(METHODS));
     let cors = Cors {
         allow_origins: fields.list("allowOrigins", origin),
         allow_credentials: fields
             .optional("allowCredentials", boolean)
             .unwrap_or(false),
-        allow_methods: fields.list("allowMethods", owned),
+        allow_methods: methods.into_iter().map(str::to_owned).collect(),
         allow_headers: fields.list("allowHeaders", star_or_header),
         expose_headers: fields.list("exposeHeaders", star_or_header),
         max_age_s: fields
@@ -275,9 +300,9 @@ fn star_or_header<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<String
 
 /// `*`, or `scheme://host` with a port, whose host may begin with `*.`.
 fn origin<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<String> {
-    let text = string(node, context)?;
+    let text = url_text(node, context)?;
     if text == "*" {
-        return Some(text.to_owned());
+        return Some(text);
     }
     let host = text
         .strip_prefix("https://")
@@ -299,7 +324,7 @@ fn origin<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<String> {
         context.error(node.place, message);
         return None;
     }
-    Some(text.to_owned())
+    Some(text)
 }
 
 fn hostname_text(host: &str) -> bool {
