@@ -172,9 +172,14 @@ impl Documents {
         }
         by_age(&mut self.classes);
         by_age(&mut self.gateways);
-        by_age(&mut self.listener_sets);
-        by_age(&mut self.routes);
         by_age(&mut self.grants);
         by_age(&mut self.tls_policies);
+        // Two kinds in one list may have an object of the same name each.
+        let routes = &mut self.routes;
+        routes.sort_by(|a, b| (a.meta.age(), a.spec.kind).cmp(&(b.meta.age(), b.spec.kind)));
+        self.listener_sets.sort_by(|a, b| {
+            let (of_a, of_b) = (a.spec.is_experimental, b.spec.is_experimental);
+            (a.meta.age(), of_a).cmp(&(b.meta.age(), of_b))
+        });
     }
 }
