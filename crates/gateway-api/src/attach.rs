@@ -7,6 +7,7 @@ mod grants;
 mod listeners;
 mod mesh;
 mod policies;
+mod ports;
 mod precedence;
 mod routes;
 mod statuses;
@@ -79,6 +80,7 @@ impl Documents {
         let mut gateways = gateways::served(input);
         let mut mesh = mesh::Mesh::default();
         let routes = routes::attach(input, &mut gateways, &mut mesh);
+        ports::find_taken(input, &mut gateways);
         let policies = policies::resolve(input, &routes);
         let statuses = statuses::all(input, &gateways, routes, &policies);
         Attached {

@@ -23,6 +23,8 @@ pub(super) struct ListenerState<'d> {
     pub(super) kinds: Vec<RouteKind>,
     pub(super) refused: Option<Problem>,
     pub(super) conflict: Option<Problem>,
+    /// Why another Gateway's listener has its place.
+    pub(super) unavailable: Option<Problem>,
     pub(super) unresolved: Option<Problem>,
     /// `None` where it can't be served.
     pub(super) protocol: Option<Protocol>,
@@ -39,13 +41,13 @@ impl ListenerState<'_> {
     }
 
     pub(super) fn is_programmed(&self) -> bool {
-        self.is_accepted() && self.protocol.is_some()
+        self.is_accepted() && self.protocol.is_some() && self.unavailable.is_none()
     }
 
     /// Whether no listener of a wider name may answer for this one, though it is not served.
     pub(super) fn keeps_its_name(&self) -> bool {
         let is_tls = matches!(self.spec.protocol.as_str(), "HTTPS" | "TLS");
-        is_tls && self.conflict.is_none()
+        is_tls && self.conflict.is_none() && self.unavailable.is_none()
     }
 
     /// `*` for none.
@@ -99,6 +101,7 @@ fn state<'d>(
         kinds: Vec::new(),
         refused: None,
         conflict: None,
+        unavailable: None,
         unresolved: None,
         protocol: None,
         attached: 0,
@@ -226,7 +229,7 @@ fn termination(
 }
 
 /// What can share a port: HTTPS and TLS are told apart by server name.
-fn transport(listener: &Listener) -> &str {
+pub(super) fn transport(listener: &Listener) -> &str {
     match listener.protocol.as_str() {
         "HTTPS" | "TLS" => "TLS",
         other => other,

@@ -210,6 +210,7 @@ fn listener(state: &ListenerState<'_>, gateway: bool, generation: Option<i64>) -
     let invalid = Problem::new("Invalid", "the listener can't be served");
     let not_programmed = match &state.conflict {
         Some(conflict) => Some(conflict),
+        None if state.unavailable.is_some() => state.unavailable.as_ref(),
         None => (!state.is_programmed() || !gateway).then_some(&invalid),
     };
     let conflicted = match &state.conflict {

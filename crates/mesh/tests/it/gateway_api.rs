@@ -142,11 +142,32 @@ fn load_case(folder: &Path, case: &Node<'_>) -> Loaded {
             }
         })
         .collect();
+    give_addresses(&mut files);
     files.push(SourceFile {
         path: "made.yaml".into(),
         text: made_by_the_suite(),
     });
     load(&files, &Options::default())
+}
+
+/// As a cluster does: each Gateway that names none gets an address of its own.
+fn give_addresses(files: &mut [SourceFile]) {
+    let mut next = 0;
+    for file in files {
+        let documents = file.text.split("\n---").map(|document| {
+            if !document.contains("kind: Gateway\n") || document.contains("addresses:") {
+                return document.to_owned();
+            }
+            next += 1;
+            let line = "\n  gatewayClassName:";
+            document.replacen(
+                line,
+                &format!("\n  addresses: [{{ value: 10.9.0.{next} }}]{line}"),
+                1,
+            )
+        });
+        file.text = documents.collect::<Vec<_>>().join("\n---");
+    }
 }
 
 /// Nothing here reads what is within a PEM block.

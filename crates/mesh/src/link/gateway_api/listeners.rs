@@ -59,7 +59,10 @@ pub(super) fn add(linked: &Linked, clusters: &mut Clusters<'_>, listeners: &mut 
             }
             continue;
         }
-        let first = transport(&shared[0].protocol);
+        // One that only keeps its name from others must not keep them from the port.
+        let mut served = shared.iter();
+        let served = served.find(|listener| listener.protocol != Protocol::TlsRefused);
+        let first = transport(&served.unwrap_or(&shared[0]).protocol);
         let (fitting, others): (Vec<_>, Vec<_>) = shared
             .into_iter()
             .partition(|listener| transport(&listener.protocol) == first);
