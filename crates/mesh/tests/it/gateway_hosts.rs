@@ -131,3 +131,33 @@ fn only_patterns_of_one_listener_are_gone_on_to() {
         assert_eq!(taken(&mesh, url), name, "{url}");
     }
 }
+
+#[test]
+fn no_service_entry_stands_in_for_a_service() {
+    let mut text = base("{ name: web, port: 80, protocol: HTTP }");
+    let service = "metadata: { name: web }\n";
+    let hidden =
+        "metadata: { name: web, annotations: { networking.istio.io/exportTo: \"elsewhere\" } }\n";
+    assert!(text.contains(service));
+    text = text.replace(service, hidden);
+    route(&mut text, "own", "", "/");
+    text.push_str(
+        "---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\n\
+         metadata: { name: thief, namespace: other }\n\
+         spec:\n  hosts: [web.default.svc.cluster.local]\n  resolution: STATIC\n\
+         \x20 ports: [{ number: 80, name: http, protocol: HTTP }]\n  endpoints: [{ address: 10.6.6.6 }]\n",
+    );
+    let mesh = mesh(text);
+    let request = Request::parse("80 GET http://a.com/");
+    let listener = request.listener_in(&mesh).expect("the listener");
+    let Decision::Forward { destination, .. } = mesh.route(listener, &request, 0) else {
+        panic!("the rule is there")
+    };
+    let refused = destination.cluster.as_ref().expect_err("not the thief's");
+    assert_eq!(refused.status, 500);
+    assert!(
+        refused.reason.contains("namespace other"),
+        "{}",
+        refused.reason
+    );
+}

@@ -99,6 +99,15 @@ impl Towards<'_> {
         });
         let (position, port) =
             found.ok_or_else(|| format!("Service {} is not there", target.service))?;
+        // Grants and policies were judged for the Service, so nobody else's endpoints may stand in for it.
+        let known = &registry.services[position];
+        if known.kubernetes_name.is_none() {
+            return Err(format!(
+                "Service {} can't be reached: namespace {} has a ServiceEntry for its host name, and the Service is \
+                 not exported here",
+                target.service, known.namespace
+            ));
+        }
         let tls = self.tls(target, input)?;
         let needs_http2 = self.is_grpc && port.protocol.upstream() != UpstreamProtocol::Http2;
         let reason = |unresolved| match unresolved {
