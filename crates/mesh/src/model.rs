@@ -1,13 +1,18 @@
 //! The validated result of loading documents: what a dispatcher serves. Every reference is resolved.
 
-use std::fmt;
+mod interference;
+mod tls;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::affinity::{HashKey, UserLocality};
-use crate::hosts::{HostTable, PatternMap, host_of};
+use crate::hosts::HostTable;
+
+pub use interference::*;
+pub use tls::*;
 
 /// Everything that is served: listeners whose routes lead to clusters.
 #[derive(Debug, Default)]
@@ -72,127 +77,6 @@ pub enum ListenerKind {
     /// The listener on 127.0.0.1:15001 that routes by `Host` to every service: its host name, the shorter names
     /// that Kubernetes gives it, and `NAME.localhost` for tools on this machine.
     Mesh,
-}
-
-/// What a listener does with TLS connections.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TlsTermination {
-    /// In document order.
-    pub servers: Vec<TlsServer>,
-    /// Positions in `servers`.
-    by_name: PatternMap<Option<usize>>,
-}
-
-impl TlsTermination {
-    /// Servers, of which the first to have a name keeps it.
-    pub fn new(servers: Vec<TlsServer>) -> Self {
-        let mut by_name = PatternMap::<Option<usize>>::default();
-        for (position, server) in servers.iter().enumerate() {
-            for pattern in &server.hosts {
-                by_name.entry(pattern).get_or_insert(position);
-            }
-        }
-        Self { servers, by_name }
-    }
-
-    /// The position in [`Self::servers`] of the server that a client asking for `server_name` gets: exact name
-    /// before the longest wildcard before `*`. Without a name (or with one nobody has) only a `*` server answers.
-    /// A port beside the name, capitals and the root's dot make no difference.
-    pub fn select(&self, server_name: Option<&str>) -> Option<usize> {
-        let mut buffer = [0; 256];
-        let (name, _) = host_of(server_name.unwrap_or_default(), &mut buffer);
-        let (position, _) = self.by_name.find(&name)?;
-        *position
-    }
-}
-
-/// One `Gateway` server's TLS settings.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TlsServer {
-    /// SNI patterns: exact, `*.suffix`, or `*`.
-    pub hosts: Vec<String>,
-    /// Server certificates (several for RSA and ECDSA).
-    pub certificates: Vec<CertificateSource>,
-    /// Client certificates.
-    pub client_auth: ClientAuth,
-    /// `None` means TLS 1.2.
-    pub min_version: Option<TlsVersion>,
-    /// `None` means TLS 1.3.
-    pub max_version: Option<TlsVersion>,
-    /// ALPN in order of preference: `h2`, `http/1.1`.
-    pub alpn: Vec<String>,
-    /// What is done with a connection.
-    pub action: TlsAction,
-}
-
-impl TlsServer {
-    /// A server of these names that serves nobody.
-    pub(crate) fn refusing(hosts: Vec<String>) -> Self {
-        Self {
-            hosts,
-            certificates: Vec::new(),
-            client_auth: ClientAuth::None,
-            min_version: None,
-            max_version: None,
-            alpn: Vec::new(),
-            action: TlsAction::Refuse,
-        }
-    }
-}
-
-/// What is done with a connection once its handshake has begun.
-#[derive(Debug, Clone, PartialEq)]
-pub enum TlsAction {
-    /// Decrypted; its requests are routed.
-    Http,
-    /// Decrypted; its bytes go on.
-    Tcp(TcpRoute),
-    /// Its bytes go on as they are; the server has no certificates.
-    Passthrough(TcpRoute),
-    /// The handshake fails: the server lacks a certificate, or what it must check clients by. It is kept so that no
-    /// server of a wider name takes its place, which may ask less of clients.
-    Refuse,
-}
-
-/// Whether a client has to show a certificate.
-#[derive(Debug, Clone, PartialEq)]
-pub enum ClientAuth {
-    /// Not asked for.
-    None,
-    /// Asked for; a bad one is refused, none is let in (`OPTIONAL_MUTUAL`).
-    Optional(Pem),
-    /// Asked for; a bad one and none are both let in (Gateway API's `AllowInsecureFallback`).
-    Unverified,
-    /// Needed (`MUTUAL`). The CA bundle it must chain to.
-    Required(Pem),
-}
-
-/// TLS protocol versions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum TlsVersion {
-    /// TLS 1.2.
-    V1_2,
-    /// TLS 1.3.
-    V1_3,
-}
-
-/// A certificate chain and its key.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CertificateSource {
-    /// PEM chain, leaf first.
-    pub chain: Pem,
-    /// PEM private key.
-    pub key: Pem,
-}
-
-/// PEM text: in a file (reloaded when it changes) or from a `Secret` document.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Pem {
-    /// A file. A relative name in a document has been joined to the document's folder as it was named to
-    /// [`crate::load`].
-    File(PathBuf),
-    /// The text itself. Never printed.
-    Inline(Arc<[u8]>),
 }
 
 /// Position in [`crate::HostTable::virtual_hosts`].
@@ -329,86 +213,6 @@ pub struct DestinationFilters {
     pub mirrors: Vec<Mirror>,
     /// In place of the rule's.
     pub cors: Option<Arc<Cors>>,
-}
-
-/// A part of all requests, in parts of a million.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fraction(u32);
-
-impl Fraction {
-    /// All requests.
-    pub const ALL: Self = Self(1_000_000);
-    /// No request.
-    pub const NONE: Self = Self(0);
-
-    /// `percent` in 0 to 100, to four decimal places, as Envoy keeps it; what is above 100 is 100.
-    pub fn from_percent(percent: f64) -> Self {
-        Self((percent.clamp(0.0, 100.0) * 10_000.0).round() as u32)
-    }
-
-    /// `numerator` of `denominator`; at most all. With a denominator of 0 none.
-    pub fn of(numerator: u32, denominator: u32) -> Self {
-        let parts = u64::from(numerator) * 1_000_000;
-        let parts = parts.checked_div(u64::from(denominator)).unwrap_or(0);
-        Self(parts.min(1_000_000) as u32)
-    }
-
-    /// Whether a uniformly random number falls within the fraction.
-    pub fn includes(self, draw: u64) -> bool {
-        ((u128::from(draw) * 1_000_000) >> 64) < u128::from(self.0)
-    }
-
-    /// 0 to 100.
-    pub fn percent(self) -> f64 {
-        f64::from(self.0) / 10_000.0
-    }
-}
-
-/// Requests held up or failed on purpose (Istio `fault`).
-#[derive(Debug, Clone, PartialEq)]
-pub struct Fault {
-    /// How many requests wait for how long before anything else happens.
-    pub delay: Option<(Fraction, Duration)>,
-    /// How many requests are answered with what.
-    pub abort: Option<(Fraction, Abort)>,
-}
-
-/// The answer that stands for a failure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Abort {
-    /// A status of HTTP, 200 to 599.
-    Http(u16),
-    /// A status of gRPC, 0 to 16, on an answer with HTTP status 200.
-    Grpc(u8),
-}
-
-/// Where copies of requests go. What comes of them is thrown away.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Mirror {
-    /// `Err` says what is missing; nothing is copied then.
-    pub cluster: Result<ClusterId, NoCluster>,
-    /// How many requests are copied.
-    pub share: Fraction,
-}
-
-/// Who may read answers from another origin's page (the Fetch standard's CORS protocol).
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Cors {
-    /// Any of these. What `*` within means is for [`crate::StringMatch`] to say.
-    pub allow_origins: Vec<crate::route::StringMatch>,
-    /// For `Access-Control-Allow-Methods`; `*` is any.
-    pub allow_methods: Vec<String>,
-    /// For `Access-Control-Allow-Headers`; `*` is any.
-    pub allow_headers: Vec<String>,
-    /// For `Access-Control-Expose-Headers`.
-    pub expose_headers: Vec<String>,
-    /// For `Access-Control-Max-Age`.
-    pub max_age: Option<Duration>,
-    /// `Access-Control-Allow-Credentials: true`.
-    pub allow_credentials: bool,
-    /// Whether a preflight of a foreign origin is forwarded (Istio's `FORWARD`, its default) instead of being
-    /// answered without the headers.
-    pub forwards_unmatched: bool,
 }
 
 /// Header changes, applied remove, then set, then add. Names are lower case.
@@ -591,21 +395,6 @@ pub struct TcpKeepalive {
     pub interval: Option<Duration>,
 }
 
-/// TLS towards endpoints (`DestinationRule` `tls`).
-#[derive(Debug, Clone, PartialEq)]
-pub struct TlsOrigination {
-    /// Server name; `None` uses the request's authority.
-    pub sni: Option<String>,
-    /// Trust anchors; `None` means the system's, as in Istio's SIMPLE without caCertificates… see `verify`.
-    pub ca: Option<Pem>,
-    /// Shown to the server (`MUTUAL`).
-    pub client_certificate: Option<CertificateSource>,
-    /// One of these, DNS names or URIs, must be in the server's certificate; empty checks the SNI.
-    pub subject_alt_names: Vec<String>,
-    /// False for `insecureSkipVerify`.
-    pub verify: bool,
-}
-
 /// Active HTTP checks (`dalbi.io/v1alpha1` `HealthCheckPolicy`).
 #[derive(Debug, Clone, PartialEq)]
 pub struct HealthCheck {
@@ -623,13 +412,4 @@ pub struct HealthCheck {
     pub unhealthy_threshold: u32,
     /// Statuses that are good, as half-open ranges.
     pub expected_statuses: Vec<std::ops::Range<u16>>,
-}
-
-impl fmt::Debug for Pem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path) => f.debug_tuple("File").field(path).finish(),
-            Self::Inline(text) => write!(f, "Inline(<{} bytes redacted>)", text.len()),
-        }
-    }
 }
