@@ -372,33 +372,8 @@ fn percentage(fields: &mut Fields<'_>) -> Fraction {
 
 /// By number or by name.
 fn grpc_status<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Abort> {
-    const NAMES: [&str; 17] = [
-        "OK",
-        "CANCELLED",
-        "UNKNOWN",
-        "INVALID_ARGUMENT",
-        "DEADLINE_EXCEEDED",
-        "NOT_FOUND",
-        "ALREADY_EXISTS",
-        "PERMISSION_DENIED",
-        "RESOURCE_EXHAUSTED",
-        "FAILED_PRECONDITION",
-        "ABORTED",
-        "OUT_OF_RANGE",
-        "UNIMPLEMENTED",
-        "INTERNAL",
-        "UNAVAILABLE",
-        "DATA_LOSS",
-        "UNAUTHENTICATED",
-    ];
-    let text = node.text().unwrap_or_default();
-    let number = NAMES
-        .iter()
-        .position(|name| *name == text)
-        .or_else(|| text.parse().ok())
-        .filter(|number| *number < NAMES.len())
-        .and_then(|number| u8::try_from(number).ok());
-    if number.is_none() {
+    let status = Abort::grpc(node.text().unwrap_or_default());
+    if status.is_none() {
         context.error(
             node.place,
             format!(
@@ -407,7 +382,7 @@ fn grpc_status<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Abort> {
             ),
         );
     }
-    number.map(Abort::Grpc)
+    status
 }
 
 fn headers<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<HeaderEdits> {

@@ -10,7 +10,7 @@ use crate::decode::Finding;
 use crate::documents::Object;
 use crate::documents::gateway::{Gateway, Server};
 use crate::documents::virtual_service::{ConnectionMatch, ConnectionRule, VirtualService};
-use crate::model::{ClientAuth, TcpRoute, TlsAction, TlsServer};
+use crate::model::{TcpRoute, TlsAction, TlsServer};
 
 /// Where a server's connections go by `tcp` rules: the first that is for it, whatever the VirtualService's hosts
 /// beyond that one of them is the server's. `None` (and a finding) if there is no such rule.
@@ -54,15 +54,7 @@ pub(super) fn passthrough<'d>(
                 let hosts = sni_hosts(entry, service, gateway, server, &mut taken, input);
                 if !hosts.is_empty() {
                     let route = route(service, (position, rule), scope, clusters);
-                    servers.push(TlsServer {
-                        hosts,
-                        certificates: Vec::new(),
-                        client_auth: ClientAuth::None,
-                        min_version: None,
-                        max_version: None,
-                        alpn: Vec::new(),
-                        action: TlsAction::Passthrough(route),
-                    });
+                    servers.push(TlsServer::undecrypted(hosts, TlsAction::Passthrough(route)));
                 }
             }
         }

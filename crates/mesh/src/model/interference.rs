@@ -55,6 +55,37 @@ pub enum Abort {
     Grpc(u8),
 }
 
+impl Abort {
+    /// Names of gRPC's statuses by number, as its specification lists them.
+    pub const GRPC_STATUSES: [&str; 17] = [
+        "OK",
+        "CANCELLED",
+        "UNKNOWN",
+        "INVALID_ARGUMENT",
+        "DEADLINE_EXCEEDED",
+        "NOT_FOUND",
+        "ALREADY_EXISTS",
+        "PERMISSION_DENIED",
+        "RESOURCE_EXHAUSTED",
+        "FAILED_PRECONDITION",
+        "ABORTED",
+        "OUT_OF_RANGE",
+        "UNIMPLEMENTED",
+        "INTERNAL",
+        "UNAVAILABLE",
+        "DATA_LOSS",
+        "UNAUTHENTICATED",
+    ];
+
+    /// A status of gRPC by its name, or by its number as text.
+    pub fn grpc(text: &str) -> Option<Self> {
+        let by_name = Self::GRPC_STATUSES.iter().position(|name| *name == text);
+        let number = by_name.or_else(|| text.parse().ok())?;
+        let number = (number < Self::GRPC_STATUSES.len()).then_some(number)?;
+        u8::try_from(number).ok().map(Self::Grpc)
+    }
+}
+
 /// Where copies of requests go. What comes of them is thrown away.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mirror {

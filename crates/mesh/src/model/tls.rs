@@ -61,6 +61,11 @@ pub struct TlsServer {
 impl TlsServer {
     /// A server of these names that serves nobody.
     pub(crate) fn refusing(hosts: Vec<String>) -> Self {
+        Self::undecrypted(hosts, TlsAction::Refuse)
+    }
+
+    /// A server that needs no certificates.
+    pub(crate) fn undecrypted(hosts: Vec<String>, action: TlsAction) -> Self {
         Self {
             hosts,
             certificates: Vec::new(),
@@ -68,7 +73,7 @@ impl TlsServer {
             min_version: None,
             max_version: None,
             alpn: Vec::new(),
-            action: TlsAction::Refuse,
+            action,
         }
     }
 }

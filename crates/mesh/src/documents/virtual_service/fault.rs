@@ -71,7 +71,7 @@ fn abort<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Option<(Fractio
     }
     warn_of_no_share(&fields, share, "aborted");
     fields.finish();
-    let abort = http.map(Abort::Http).or(grpc.map(Abort::Grpc));
+    let abort = http.map(Abort::Http).or(grpc);
     Some(abort.map(|abort| (share.unwrap_or(Fraction::NONE), abort)))
 }
 
@@ -87,41 +87,17 @@ fn warn_of_no_share(fields: &Fields<'_>, share: Option<Fraction>, what: &str) {
     }
 }
 
-/// By number, as gRPC's specification lists them.
-const GRPC_STATUSES: [&str; 17] = [
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-];
-
 /// A name, or its number as text.
-fn grpc_status<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<u8> {
+fn grpc_status<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Abort> {
     let Located { value: text, place } = located(string)(node, context)?;
-    let by_name = || GRPC_STATUSES.iter().position(|name| *name == text);
-    let by_number = || text.parse().ok();
-    let number = by_name().or_else(by_number);
-    let number = number.filter(|number| *number < GRPC_STATUSES.len());
-    if number.is_none() {
-        let known = GRPC_STATUSES.iter().copied();
+    let status = Abort::grpc(text);
+    if status.is_none() {
+        let known = Abort::GRPC_STATUSES.iter().copied();
         let message = format!(
             "must be a gRPC status such as UNAVAILABLE, or its number in 0 to 16, but is `{text}`"
         );
         let near = crate::decode::did_you_mean(text, known);
         context.report(place, Finding::error(message).maybe_help(near));
     }
-    number.and_then(|number| u8::try_from(number).ok())
+    status
 }
