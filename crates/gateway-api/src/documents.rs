@@ -29,7 +29,7 @@ enum Of {
     ListenerSet { is_experimental: bool },
     HttpRoute,
     GrpcRoute,
-    TlsRoute,
+    TlsRoute { needs_hostnames: bool },
     TcpRoute,
     ReferenceGrant,
     BackendTlsPolicy,
@@ -61,7 +61,9 @@ const KINDS: &[(&str, &str, &[&str], Of)] = &[
         GROUP,
         "TLSRoute",
         &["v1", "v1alpha3", "v1alpha2"],
-        Of::TlsRoute,
+        Of::TlsRoute {
+            needs_hostnames: true,
+        },
     ),
     (GROUP, "TCPRoute", &["v1", "v1alpha2"], Of::TcpRoute),
     (
@@ -107,7 +109,13 @@ impl Kind {
                 "{kind} has version `{version}`; known versions are {known}"
             )));
         }
-        Some(Ok(Self(*of)))
+        Some(Ok(Self(match of {
+            // Host names were optional before.
+            Of::TlsRoute { .. } => Of::TlsRoute {
+                needs_hostnames: version == "v1",
+            },
+            other => *other,
+        })))
     }
 
     /// Reads what a document says besides its metadata. `None` where there were errors, which are reported.
@@ -120,7 +128,9 @@ impl Kind {
             }
             Of::HttpRoute => route::http::decode(fields).map(Content::Route),
             Of::GrpcRoute => route::grpc::decode(fields).map(Content::Route),
-            Of::TlsRoute => route::decode_tls(fields).map(Content::Route),
+            Of::TlsRoute { needs_hostnames } => {
+                route::decode_tls(fields, needs_hostnames).map(Content::Route)
+            }
             Of::TcpRoute => route::decode_tcp(fields).map(Content::Route),
             Of::ReferenceGrant => reference_grant::decode(fields).map(Content::ReferenceGrant),
             Of::BackendTlsPolicy => {

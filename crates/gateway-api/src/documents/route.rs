@@ -80,9 +80,6 @@ fn decode<'d>(
             RouteKind::Tcp => Vec::new(),
             _ => fields.list("hostnames", located(hostname)),
         };
-        if kind == RouteKind::Tls && !fields.is_written("hostnames") {
-            fields.error_at("hostnames", "is required");
-        }
         let rules = fields.list("rules", |node, context| {
             let mut fields = Fields::of(node, context)?;
             let rule = rule(&mut fields);
@@ -136,8 +133,14 @@ fn check_names(rules: &[Rule], context: Context<'_>) {
 }
 
 /// `TLSRoute`.
-pub(crate) fn decode_tls(object: &mut Fields<'_>) -> Option<Route> {
-    decode(object, RouteKind::Tls, stream_rule)
+pub(crate) fn decode_tls(object: &mut Fields<'_>, needs_hostnames: bool) -> Option<Route> {
+    let place = object.node("spec").map(|spec| spec.place);
+    let route = decode(object, RouteKind::Tls, stream_rule)?;
+    if needs_hostnames && route.hostnames.is_empty() {
+        let place = place.unwrap_or(object.place);
+        object.context.error(place, "`hostnames` is required");
+    }
+    Some(route)
 }
 
 /// `TCPRoute`.
