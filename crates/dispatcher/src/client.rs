@@ -1,6 +1,6 @@
 //! A client's connection, from the socket to the HTTP version it speaks.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use mesh::TlsAction;
+use mesh::{ClientAuth, TlsAction, TlsServer};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 use tokio_rustls::server::StartHandshake;
@@ -32,9 +32,88 @@ pub(crate) struct Client {
     pub(crate) peer: SocketAddr,
     /// The listener's address: its place in the snapshot may change.
     pub(crate) address: SocketAddr,
-    /// Which of the listener's TLS servers the handshake chose.
-    pub(crate) tls_server: Option<usize>,
+    /// What the handshake settled; `None` without TLS.
+    shaken: Option<Handshake>,
+    /// How it stands under the snapshot of that number, the last that a request came under.
+    standing: Cell<(u64, Standing)>,
     _place: Place,
+}
+
+/// What a TLS handshake settled for as long as its connection lasts.
+#[derive(Debug)]
+struct Handshake {
+    /// What the client asked for.
+    server_name: Option<String>,
+    /// What its certificate was checked by.
+    client_auth: ClientAuth,
+}
+
+/// What the configuration in force makes of a connection that may be older.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It is served as a new one would be.
+    Served {
+        /// The listener's position in the snapshot.
+        listener: usize,
+        /// Which of the listener's TLS servers it belongs to.
+        tls_server: Option<usize>,
+    },
+    /// A new one would be made in another way (TLS, another check of client certificates): this one must not go on.
+    Outdated,
+    /// Its listener is no longer there.
+    ListenerGone,
+}
+
+impl Standing {
+    /// Which of the listener's TLS servers the connection belongs to.
+    pub(crate) fn tls_server(self) -> Option<usize> {
+        match self {
+            Self::Served { tls_server, .. } => tls_server,
+            Self::Outdated | Self::ListenerGone => None,
+        }
+    }
+}
+
+impl Client {
+    /// How the connection stands under a snapshot, which may be a later one than it began under.
+    pub(crate) fn standing(&self, snapshot: &LocalSnapshot) -> Standing {
+        let number = snapshot.shared.number;
+        let (known_for, known) = self.standing.get();
+        if known_for == number {
+            return known;
+        }
+        let standing = match snapshot.listener(self.address) {
+            Some(listener) => self.standing_at(listener, &snapshot.mesh().listeners[listener]),
+            None => Standing::ListenerGone,
+        };
+        self.standing.set((number, standing));
+        standing
+    }
+
+    /// Whether the connection can't be used any more, as the last request found.
+    pub(crate) fn is_outdated(&self) -> bool {
+        self.standing.get().1 == Standing::Outdated
+    }
+
+    fn standing_at(&self, listener: usize, config: &mesh::Listener) -> Standing {
+        let served = |tls_server| Standing::Served {
+            listener,
+            tls_server,
+        };
+        match (&self.shaken, &config.tls) {
+            (None, None) if config.tcp.is_empty() => served(None),
+            (Some(shaken), Some(termination)) => {
+                let position = termination.select(shaken.server_name.as_deref());
+                let same = position.filter(|position| {
+                    let server = &termination.servers[*position];
+                    matches!(server.action, TlsAction::Http)
+                        && server.client_auth == shaken.client_auth
+                });
+                same.map_or(Standing::Outdated, |position| served(Some(position)))
+            }
+            _ => Standing::Outdated,
+        }
+    }
 }
 
 /// A place among the process's client connections, given back on drop.
@@ -72,6 +151,10 @@ pub(crate) async fn serve(
         .tls
         .as_ref()
         .map(arc_swap::ArcSwap::load_full);
+    let standing = Standing::Served {
+        listener,
+        tls_server: None,
+    };
     let mut client = Client {
         origin: Origin {
             peer: peer.ip().to_canonical().to_string(),
@@ -81,7 +164,8 @@ pub(crate) async fn serve(
         },
         peer,
         address,
-        tls_server: None,
+        shaken: None,
+        standing: Cell::new((snapshot.shared.number, standing)),
         _place: place,
     };
     let Some(tls) = tls else {
@@ -105,10 +189,16 @@ pub(crate) async fn serve(
         }
         Err(_) => return,
     };
+    let number = snapshot.shared.number;
     drop(snapshot);
     match shaken {
-        Shaken::Http(server, stream) => {
-            client.tls_server = Some(server);
+        Shaken::Http(server, handshake, stream) => {
+            let standing = Standing::Served {
+                listener,
+                tls_server: Some(server),
+            };
+            client.standing.set((number, standing));
+            client.shaken = Some(handshake);
             let speaks_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             let io = Io::Tls(stream);
             if speaks_h2 {
@@ -125,7 +215,7 @@ pub(crate) async fn serve(
 /// What a TLS connection turned out to carry.
 enum Shaken {
     /// Requests, to this server.
-    Http(usize, Box<TlsStream<TcpStream>>),
+    Http(usize, Handshake, Box<TlsStream<TcpStream>>),
     /// Bytes that go on as they are, and those that have been read.
     Bytes(Box<Routed>, Io, Buffer),
 }
@@ -149,9 +239,17 @@ async fn shake(
     let termination = snapshot.mesh().listeners[listener].tls.as_ref();
     let chosen = termination.and_then(|termination| {
         let position = termination.select(name)?;
-        Some((position, &termination.servers[position].action))
+        Some((position, &termination.servers[position]))
     });
-    let Some((server, action)) = chosen else {
+    let Some((
+        server,
+        TlsServer {
+            action,
+            client_auth,
+            ..
+        },
+    )) = chosen
+    else {
         let reason = format!("no certificate for server name {name:?}");
         return Err(io::Error::other(reason));
     };
@@ -169,7 +267,11 @@ async fn shake(
     Ok(match action {
         TlsAction::Tcp(route) => Shaken::Bytes(routed(route), Io::Tls(stream), Buffer::default()),
         TlsAction::Http | TlsAction::Passthrough(_) | TlsAction::Refuse => {
-            Shaken::Http(server, stream)
+            let handshake = Handshake {
+                server_name: name.map(str::to_owned),
+                client_auth: client_auth.clone(),
+            };
+            Shaken::Http(server, handshake, stream)
         }
     })
 }

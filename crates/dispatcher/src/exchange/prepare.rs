@@ -19,6 +19,7 @@ use super::flags::Flags;
 use super::mirror::{self, Common, Copy, Dropped, Feeders};
 use super::reply::Reply;
 use crate::admission::Gate;
+use crate::client::Standing;
 use crate::http::view::RequestView;
 use crate::snapshot::{LocalCluster, LocalSnapshot};
 use crate::telemetry::record::Record;
@@ -109,12 +110,23 @@ static NO_OPERATIONS: HeaderOperations = HeaderOperations {
 pub(crate) fn prepare<'m>(
     worker: &Worker,
     snapshot: &'m LocalSnapshot,
-    listener: usize,
+    standing: Standing,
     origin: &Origin,
     head: &impl RequestView,
     record: &mut Record,
 ) -> Prepared<'m> {
     record.is_grpc = is_grpc(head);
+    let listener = match standing {
+        Standing::Served { listener, .. } => listener,
+        Standing::Outdated => {
+            let text = "misdirected request: this listener has changed; connect again\n";
+            return Prepared::Reply(Reply::text(421, Flags::NO_ROUTE, text), NO_EDITS);
+        }
+        Standing::ListenerGone => {
+            let text = "no route: this listener is no longer configured\n";
+            return Prepared::Reply(Reply::text(404, Flags::NO_ROUTE, text), NO_EDITS);
+        }
+    };
     if head.has_bad_path() {
         let text = "malformed path: it has an escaped NUL or a fragment\n";
         let reply = Reply::text(400, Flags::DOWNSTREAM_PROTOCOL_ERROR, text);

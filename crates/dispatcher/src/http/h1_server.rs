@@ -208,41 +208,30 @@ fn read_head<'m>(
     let Some(head) = RequestHead::parse(bytes, &worker.http1, &mut slots)? else {
         return Ok(None);
     };
-    let view = Http1Request::new(&head, client);
+    let standing = client.standing(snapshot);
+    let view = Http1Request::new(&head, client, standing);
     let is_http10 = head.version() == Version::Http10;
     let protocol = if is_http10 { "HTTP/1.0" } else { "HTTP/1.1" };
     let mut record = Record::new(started, snapshot.unrouted.clone());
     record.line = worker.line(&view, client, protocol);
-    let prepared = match snapshot.listener(client.address) {
-        Some(listener) => prepare(
-            worker,
-            snapshot,
-            listener,
-            &client.origin,
-            &view,
-            &mut record,
-        ),
-        None => Prepared::Reply(listener_gone(), NO_EDITS),
-    };
+    let prepared = prepare(
+        worker,
+        snapshot,
+        standing,
+        &client.origin,
+        &view,
+        &mut record,
+    );
     Ok(Some(Head {
         len: head.len(),
         body: head.body(),
-        keep_alive: head.keep_alive(),
+        keep_alive: head.keep_alive() && !client.is_outdated(),
         is_http10,
         is_head: head.method() == "HEAD",
         withholds_body: head.expects_continue() && head.body() != Body::Empty,
         prepared,
         record,
     }))
-}
-
-/// The answer on a connection whose listener the configuration no longer has.
-pub(super) fn listener_gone() -> Reply {
-    Reply::text(
-        404,
-        Flags::NO_ROUTE,
-        "no route: this listener is no longer configured\n",
-    )
 }
 
 /// Answers a request that can't be read.

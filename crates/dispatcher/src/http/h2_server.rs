@@ -13,7 +13,6 @@ use h2::{Reason, RecvStream, SendStream};
 use http::{Request, Response, StatusCode};
 
 use super::body::{BodyError, BodySink, Trailers};
-use super::h1_server::listener_gone;
 use super::h2_body::{H2Sink, H2Source};
 use super::h2_gather::Gather;
 use super::h2_guard::Credit;
@@ -79,7 +78,7 @@ pub(crate) async fn serve(worker: &Rc<Worker>, io: Io, read: Vec<u8>, client: Rc
             if std::mem::take(&mut woken) {
                 return pin!(tokio::task::yield_now()).poll(cx).map(|()| None);
             }
-            if !closing && drain.as_mut().poll(cx).is_ready() {
+            if !closing && (drain.as_mut().poll(cx).is_ready() || client.is_outdated()) {
                 // Clients are told which streams were taken (RFC 9113 section 6.8) and finish those.
                 connection.graceful_shutdown();
                 closing = true;
@@ -175,19 +174,17 @@ async fn stream(
     let limit = worker.options.limits.max_headers;
     let prepared = match within(limit, &parts).and_then(|()| authority(&parts)) {
         Ok(authority) => {
-            let view = Http2Request::new(&parts, ends, client, authority);
+            let standing = client.standing(&snapshot);
+            let view = Http2Request::new(&parts, ends, client, standing, authority);
             record.line = worker.line(&view, client, "HTTP/2");
-            match snapshot.listener(client.address) {
-                Some(listener) => prepare(
-                    worker,
-                    &snapshot,
-                    listener,
-                    &client.origin,
-                    &view,
-                    &mut record,
-                ),
-                None => Prepared::Reply(listener_gone(), NO_EDITS),
-            }
+            prepare(
+                worker,
+                &snapshot,
+                standing,
+                &client.origin,
+                &view,
+                &mut record,
+            )
         }
         Err(refusal) => Prepared::Reply(refusal, NO_EDITS),
     };

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use http1::{Body, RequestHead, ResponseHead};
 
-use crate::client::Client;
+use crate::client::{Client, Standing};
 
 /// The fields of either kind of head, without those that belong to one connection or frame the body.
 pub(crate) trait Fields {
@@ -77,14 +77,20 @@ pub(crate) trait HeadVisitor {
 pub(crate) struct Http1Request<'a, 'b, 's> {
     head: &'a RequestHead<'b, 's>,
     client: &'a Client,
+    standing: Standing,
     path: Path<'b>,
 }
 
 impl<'a, 'b, 's> Http1Request<'a, 'b, 's> {
-    pub(crate) fn new(head: &'a RequestHead<'b, 's>, client: &'a Client) -> Self {
+    pub(crate) fn new(
+        head: &'a RequestHead<'b, 's>,
+        client: &'a Client,
+        standing: Standing,
+    ) -> Self {
         Self {
             head,
             client,
+            standing,
             path: Path::new(head.path_and_query()),
         }
     }
@@ -133,7 +139,7 @@ impl mesh::RequestHead for Http1Request<'_, '_, '_> {
     }
 
     fn tls_server(&self) -> Option<usize> {
-        self.client.tls_server
+        self.standing.tls_server()
     }
 
     fn local_port(&self) -> Option<u16> {
@@ -237,6 +243,7 @@ pub(crate) struct Http2Request<'a> {
     /// No DATA frame follows.
     ends: bool,
     client: &'a Client,
+    standing: Standing,
     /// `:authority`, or `host` where a client sent that instead.
     authority: &'a str,
     path: Path<'a>,
@@ -247,6 +254,7 @@ impl<'a> Http2Request<'a> {
         parts: &'a http::request::Parts,
         ends: bool,
         client: &'a Client,
+        standing: Standing,
         authority: &'a str,
     ) -> Self {
         let path = parts.uri.path_and_query();
@@ -254,6 +262,7 @@ impl<'a> Http2Request<'a> {
             parts,
             ends,
             client,
+            standing,
             authority,
             path: Path::new(path.map_or("/", http::uri::PathAndQuery::as_str)),
         }
@@ -288,7 +297,7 @@ impl mesh::RequestHead for Http2Request<'_> {
     }
 
     fn tls_server(&self) -> Option<usize> {
-        self.client.tls_server
+        self.standing.tls_server()
     }
 
     fn local_port(&self) -> Option<u16> {
