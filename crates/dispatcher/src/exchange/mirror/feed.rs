@@ -7,7 +7,7 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::Mirroring;
 use crate::http::body::{BodyError, BodySource, Part, Trailers};
@@ -23,10 +23,16 @@ const WORKER_BYTES: usize = 32 * 1024 * 1024;
 /// already would overrun a copy whose endpoint is as fast.
 const BEHIND_BYTES: usize = 64 * 1024;
 
+/// Smaller pieces are put together, up to this: each piece has a cost of its own, and a client may send a byte at a
+/// time.
+const GATHERED_BYTES: usize = 16 * 1024;
+
 /// What both ends see.
 #[derive(Debug)]
 struct Feed {
     pieces: RefCell<VecDeque<Bytes>>,
+    /// Comes after them.
+    gathered: RefCell<BytesMut>,
     bytes: Cell<usize>,
     end: RefCell<End>,
     reader: RefCell<Option<Waker>>,
@@ -56,6 +62,33 @@ impl Feed {
         }
     }
 
+    /// Puts bytes behind those that wait.
+    fn append(&self, bytes: &Bytes) {
+        let mut gathered = self.gathered.borrow_mut();
+        let mut pieces = self.pieces.borrow_mut();
+        let fits = gathered.len() + bytes.len() <= GATHERED_BYTES;
+        if !fits && !gathered.is_empty() {
+            pieces.push_back(std::mem::take(&mut *gathered).freeze());
+        }
+        // Large ones are shared by all copies.
+        match bytes.len() < GATHERED_BYTES / 4 {
+            true => gathered.extend_from_slice(bytes),
+            false => {
+                if !gathered.is_empty() {
+                    pieces.push_back(std::mem::take(&mut *gathered).freeze());
+                }
+                pieces.push_back(bytes.clone());
+            }
+        }
+    }
+
+    /// Takes the next bytes that wait.
+    fn take(&self) -> Option<Bytes> {
+        let piece = self.pieces.borrow_mut().pop_front();
+        let gathered = || std::mem::take(&mut *self.gathered.borrow_mut()).freeze();
+        Some(piece.unwrap_or_else(gathered)).filter(|bytes| !bytes.is_empty())
+    }
+
     fn count(&self, more: usize, less: usize) {
         self.bytes.set(self.bytes.get() + more - less);
         let total = &self.mirroring.bytes;
@@ -77,6 +110,7 @@ pub(super) fn feed(mirroring: &Rc<Mirroring>, is_empty: bool) -> (Feeder, FeedSo
     };
     let feed = Rc::new(Feed {
         pieces: RefCell::default(),
+        gathered: RefCell::default(),
         bytes: Cell::new(0),
         end: RefCell::new(end),
         reader: RefCell::default(),
@@ -111,7 +145,7 @@ impl Feeder {
             return feed.close(End::Dropped);
         }
         feed.count(bytes.len(), 0);
-        feed.pieces.borrow_mut().push_back(bytes.clone());
+        feed.append(bytes);
         if let Some(waker) = feed.reader.take() {
             waker.wake();
         }
@@ -178,7 +212,7 @@ impl BodySource for FeedSource {
             if matches!(*feed.end.borrow(), End::Dropped | End::Broken) {
                 return Poll::Ready(Err(io::ErrorKind::BrokenPipe));
             }
-            if let Some(piece) = feed.pieces.borrow_mut().pop_front() {
+            if let Some(piece) = feed.take() {
                 return Poll::Ready(Ok(Ok(piece)));
             }
             if let End::Whole(trailers) = &*feed.end.borrow() {
@@ -223,8 +257,14 @@ mod tests {
         feeder.push(&Bytes::from_static(b"abc"));
         feeder.push(&Bytes::from_static(b"de"));
         assert_eq!(mirroring.bytes.get(), 5);
-        assert!(matches!(next(&mut source), Some(Ok(Some(3)))));
-        assert!(matches!(next(&mut source), Some(Ok(Some(2)))));
+        assert!(matches!(next(&mut source), Some(Ok(Some(5)))));
+        assert_eq!(mirroring.bytes.get(), 5);
+        feeder.push(&Bytes::from_static(b"f"));
+        feeder.push(&Bytes::from(vec![0; GATHERED_BYTES / 4]));
+        feeder.push(&Bytes::from_static(b"gh"));
+        for length in [1, GATHERED_BYTES / 4, 2] {
+            assert!(matches!(next(&mut source), Some(Ok(Some(n))) if n == length));
+        }
         assert_eq!(mirroring.bytes.get(), 2);
         feeder.finish(&None);
         drop(feeder);
@@ -257,6 +297,19 @@ mod tests {
         assert!(matches!(next(&mut source), Some(Err(_))));
         drop((feeder, source));
         assert_eq!(mirroring.bytes.get(), 0);
+    }
+
+    #[test]
+    fn a_byte_at_a_time_takes_no_more_room() {
+        let mirroring = Rc::new(Mirroring::default());
+        let (feeder, source) = feed(&mirroring, false);
+        for _ in 0..FEED_BYTES {
+            feeder.push(&Bytes::from_static(b"x"));
+        }
+        assert!(feeder.is_open());
+        let pieces = source.feed.pieces.borrow().len();
+        assert!(pieces <= FEED_BYTES / GATHERED_BYTES, "{pieces}");
+        assert!(source.feed.gathered.borrow().capacity() <= 2 * GATHERED_BYTES);
     }
 
     #[test]
