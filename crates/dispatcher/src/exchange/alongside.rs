@@ -15,7 +15,7 @@ use crate::timer::Timer;
 #[derive(Debug)]
 pub(crate) struct Watch {
     deadline: Option<Instant>,
-    idle: Duration,
+    idle: Cell<Duration>,
     /// Bytes moved in either direction.
     moved: Cell<u64>,
     /// What had moved at the last look, and when the next is due.
@@ -41,7 +41,7 @@ impl Watch {
     pub(crate) fn new(started: Instant, deadline: Option<Instant>, idle: Duration) -> Self {
         Self {
             deadline,
-            idle,
+            idle: Cell::new(idle),
             moved: Cell::new(0),
             seen: Cell::new(0),
             next_look: Cell::new(started + idle),
@@ -56,6 +56,15 @@ impl Watch {
     /// Tells of bytes that moved.
     pub(crate) fn moved(&self, bytes: usize) {
         self.moved.set(self.moved.get() + bytes as u64);
+    }
+
+    /// From now on nothing may move for no longer than `idle`, if that is less than before.
+    pub(crate) fn shorten(&self, idle: Duration) {
+        if idle < self.idle.get() {
+            self.idle.set(idle);
+            let look = Instant::now() + idle;
+            self.next_look.set(self.next_look.get().min(look));
+        }
     }
 
     /// Runs `future` to its end unless a time is up first.
@@ -101,7 +110,7 @@ impl Watch {
             if self.seen.replace(self.moved.get()) == self.moved.get() {
                 return Poll::Ready(Stop::Idle);
             }
-            self.next_look.set(look + self.idle);
+            self.next_look.set(look + self.idle.get());
         }
     }
 }
@@ -195,5 +204,25 @@ where
             Poll::Ready(stop) => Poll::Ready(Err(stop)),
             Poll::Pending => this.future.poll(cx).map(Ok),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_shorter_idle_time_holds_at_once() {
+        let watch = Watch::new(Instant::now(), None, Duration::from_secs(3600));
+        let mut timer = Timer::default();
+        let nothing = std::future::pending::<Result<(), Stop>>();
+        let mut waiting = Box::pin(watch.run(None, &mut timer, nothing));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(waiting.as_mut().poll(&mut cx).is_pending());
+        watch.shorten(Duration::ZERO);
+        let given_up = tokio::time::timeout(Duration::from_secs(10), waiting).await;
+        assert!(matches!(given_up, Ok(Err(Stop::Idle))));
     }
 }

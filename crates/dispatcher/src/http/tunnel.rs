@@ -2,11 +2,16 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::time::Duration;
 
 use crate::buffer::Buffer;
 use crate::exchange::alongside::Watch;
 use crate::timer::Timer;
 use crate::transport::{Io, shutdown, write_all};
+
+/// How long nothing may move once one end has closed: a peer that is gone looks like one that only reads on, and would
+/// hold its place for the whole idle timeout.
+const HALF_CLOSED_IDLE: Duration = Duration::from_secs(60);
 
 /// One end of a tunnel.
 pub(crate) struct TunnelEnd<'t> {
@@ -26,7 +31,8 @@ pub(crate) enum TunnelEnded {
     Idle,
 }
 
-/// Passes bytes both ways until both ends have closed, one fails, or nothing moves for the idle timeout. `moved` is
+/// Passes bytes both ways until both ends have closed, one fails, or nothing moves for the idle timeout,
+/// which is a minute at most once one end has closed. `moved` is
 /// told of bytes received from and sent to `client`. However it ends, both connections are to be closed: there is
 /// nothing to tell either side.
 pub(crate) async fn join(
@@ -44,6 +50,12 @@ pub(crate) async fn join(
         watch.moved(bytes);
         moved(0, bytes as u64);
     });
+    let ended = |passed: io::Result<()>| {
+        watch.shorten(HALF_CLOSED_IDLE);
+        passed
+    };
+    let up = async { ended(up.await) };
+    let down = async { ended(down.await) };
     let both = async { Ok(tokio::try_join!(up, down)) };
     match watch.run(None, timer, both).await {
         Ok(Ok(_)) => TunnelEnded::Closed,
