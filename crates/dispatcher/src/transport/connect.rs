@@ -58,6 +58,12 @@ pub(crate) async fn connect(
 ) -> io::Result<Io> {
     let stream = match target {
         Target::Tcp(address) => TcpStream::connect(address).await?,
+        // Plain text would be less than the documents ask for.
+        Target::Unix(path) if tls.is_some() => {
+            let path = path.display();
+            let reason = format!("TLS over the Unix socket {path} is not served; remove `tls`");
+            return Err(io::Error::new(io::ErrorKind::Unsupported, reason));
+        }
         Target::Unix(path) => return UnixStream::connect(path).await.map(Io::Unix),
     };
     stream.set_nodelay(true)?;

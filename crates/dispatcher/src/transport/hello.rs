@@ -6,9 +6,9 @@ use rustls::server::{Accepted, Acceptor};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Bytes in which a ClientHello has to fit: the most that rustls takes for one. Real ones have a few hundred, and two
-/// thousand with keys for after quantum computers.
-const HELLO_BYTES: usize = 64 * 1024;
+/// Bytes in which a ClientHello has to fit, as in Envoy's TLS inspector. Real ones have a few hundred, and two thousand
+/// with keys for after quantum computers.
+const HELLO_BYTES: usize = 16 * 1024;
 
 /// Room for a read.
 const READ_BYTES: usize = 4 * 1024;

@@ -145,3 +145,22 @@ fn clients_may_be_asked_and_let_in_whatever_they_show() {
     });
     assert!(client_config(&client, "test", b"h2").is_err());
 }
+
+#[tokio::test]
+async fn tls_is_not_left_out_towards_a_unix_socket() {
+    use crate::transport::connect::{ClientTls, Target, connect};
+
+    let path = std::env::temp_dir().join(format!("dalbi-unix-tls-{}", std::process::id()));
+    let _server = tokio::net::UnixListener::bind(&path).unwrap();
+    let authority = Authority::new();
+    let tls = ClientTls {
+        config: client_config(&origination(&authority, &[]), "test", b"h2").unwrap(),
+        server_name: ServerName::try_from("app.example").unwrap(),
+    };
+    let target = Target::Unix(path.clone());
+    let plain = connect(&target, None, None).await;
+    let error = connect(&target, None, Some(&tls)).await.err().unwrap();
+    std::fs::remove_file(path).unwrap();
+    assert!(plain.is_ok());
+    assert_eq!(error.kind(), std::io::ErrorKind::Unsupported);
+}
