@@ -5,7 +5,6 @@
     reason = "a test has to read the files that the crate is given"
 )]
 
-mod conformance;
 mod documentation;
 mod folder;
 mod gateway_api;
