@@ -27,6 +27,7 @@
 
 pub mod decode;
 mod diagnostics;
+pub mod hosts;
 mod metadata;
 mod object;
 pub mod yaml;

@@ -7,6 +7,8 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
+pub(crate) use manifests::hosts::{intersection, is_subset, pattern_rank};
+
 use crate::model::{VirtualHost, VirtualHostId};
 
 /// Host name → virtual host: exact names by hash, then wildcards by longest suffix, then `*`.
@@ -236,52 +238,6 @@ fn lower_case<'a>(host: &'a str, buffer: &'a mut [u8; 256]) -> Cow<'a, str> {
     }
 }
 
-/// How well `pattern` fits `name`: `None` not at all, else more is better, an exact name best.
-pub(crate) fn pattern_rank(pattern: &str, name: &str) -> Option<usize> {
-    match pattern.strip_prefix('*') {
-        Some("") => Some(0),
-        Some(suffix) => {
-            let start = name
-                .len()
-                .checked_sub(suffix.len())
-                .filter(|start| *start > 0)?;
-            name.get(start..)?
-                .eq_ignore_ascii_case(suffix)
-                .then_some(suffix.len())
-        }
-        None => pattern.eq_ignore_ascii_case(name).then_some(usize::MAX),
-    }
-}
-
-/// Whether every name that `inner` stands for is one that `outer` stands for.
-pub(crate) fn is_subset(inner: &str, outer: &str) -> bool {
-    match (inner.strip_prefix('*'), outer.strip_prefix('*')) {
-        (_, Some("")) => true,
-        (None, None) => inner.eq_ignore_ascii_case(outer),
-        (Some(_), None) => false,
-        (None, Some(_)) => pattern_rank(outer, inner).is_some(),
-        (Some(inner), Some(outer)) => ends_with_ignore_case(inner, outer),
-    }
-}
-
-fn ends_with_ignore_case(name: &str, suffix: &str) -> bool {
-    name.len()
-        .checked_sub(suffix.len())
-        .and_then(|start| name.get(start..))
-        .is_some_and(|end| end.eq_ignore_ascii_case(suffix))
-}
-
-/// The names that both patterns stand for, as a pattern: the narrower of the two, if they overlap.
-pub(crate) fn intersection<'a>(a: &'a str, b: &'a str) -> Option<&'a str> {
-    if is_subset(a, b) {
-        Some(a)
-    } else if is_subset(b, a) {
-        Some(b)
-    } else {
-        None
-    }
-}
-
 /// Istio's rule for short names: without a dot, the name of a Kubernetes service in the document's namespace;
 /// with one, the full name already (so `reviews.prod` is *not* completed).
 pub(crate) fn fully_qualified(host: &str, namespace: &str, domain: &str) -> String {
@@ -448,14 +404,5 @@ mod tests {
         assert_eq!(split_port("::1"), ("::1", None));
         assert_eq!(split_port("a:b"), ("a:b", None));
         assert_eq!(split_port("a:99999"), ("a:99999", None));
-    }
-
-    #[test]
-    fn intersections_are_the_narrower_pattern() {
-        assert_eq!(intersection("*", "a.com"), Some("a.com"));
-        assert_eq!(intersection("*.com", "*.a.com"), Some("*.a.com"));
-        assert_eq!(intersection("a.com", "b.com"), None);
-        assert_eq!(intersection("*.a.com", "a.com"), None);
-        assert_eq!(intersection("*", "*"), Some("*"));
     }
 }

@@ -110,7 +110,7 @@ fn weight(when: &HttpMatch) -> impl Ord + use<> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::documents::names::intersection;
+    use manifests::hosts::intersection;
 
     #[test]
     fn patterns_overlap_where_they_intersect() {

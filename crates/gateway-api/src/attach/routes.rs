@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use manifests::Object;
+use manifests::hosts::intersection;
 
 use super::backends::Backends;
 use super::gateways::GatewayState;
 use super::mesh::Mesh;
 use super::{Input, Problem};
 use crate::attached::{Backend, Entry, HttpRule, ServiceTarget, StreamRule};
-use crate::documents::names::intersection;
 use crate::documents::reference::ParentRef;
 use crate::documents::route::{Route, RouteKind};
 use crate::status::ParentReference;

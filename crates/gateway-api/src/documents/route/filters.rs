@@ -6,6 +6,7 @@ use manifests::decode::{
 use manifests::yaml::Node;
 
 use super::RouteKind;
+use super::matches::ANY_OR_METHODS;
 use crate::attached::{
     Cors, Filters, Fraction, HeaderChanges, Mirror, PathModifier, Redirect, Rewrite, Scheme,
 };
@@ -252,20 +253,8 @@ fn path<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<String> {
 }
 
 fn cors<'d>(node: &'d Node<'d>, context: Context<'d>) -> Option<Cors> {
-    const METHODS: &[(&str, &str)] = &[
-        ("*", "*"),
-        ("GET", "GET"),
-        ("HEAD", "HEAD"),
-        ("POST", "POST"),
-        ("PUT", "PUT"),
-        ("DELETE", "DELETE"),
-        ("CONNECT", "CONNECT"),
-        ("OPTIONS", "OPTIONS"),
-        ("TRACE", "TRACE"),
-        ("PATCH", "PATCH"),
-    ];
     let mut fields = Fields::of(node, context)?;
-    let methods = fields.list("allowMethods", one_of(METHODS));
+    let methods = fields.list("allowMethods", one_of(ANY_OR_METHODS));
     let cors = Cors {
         allow_origins: fields.list("allowOrigins", origin),
         allow_credentials: fields

@@ -6,7 +6,12 @@ use manifests::yaml::Node;
 use crate::attached::{HttpMatch, PathMatch, TextMatch};
 use crate::documents::names::header_name;
 
-const METHODS: &[(&str, &str)] = &[
+/// HTTP's methods.
+const METHODS: &[(&str, &str)] = ANY_OR_METHODS.split_at(1).1;
+
+/// The same behind `*`.
+pub(super) const ANY_OR_METHODS: &[(&str, &str)] = &[
+    ("*", "*"),
     ("GET", "GET"),
     ("HEAD", "HEAD"),
     ("POST", "POST"),
