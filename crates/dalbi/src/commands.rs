@@ -55,3 +55,11 @@ impl LoadOptions {
         }
     }
 }
+
+/// How an answer is written.
+#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
+pub(crate) enum Output {
+    #[default]
+    Text,
+    Json,
+}

@@ -3,10 +3,11 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use mesh::{Mesh, SourceFile};
 
 use super::LoadOptions;
+use super::Output;
 use crate::cli::Verdict;
 use crate::diff::Differences;
 use crate::documents::{self, Documents};
@@ -41,13 +42,6 @@ pub(crate) struct Arguments {
     output: Output,
     #[command(flatten)]
     load: LoadOptions,
-}
-
-#[derive(Debug, Clone, Copy, Default, ValueEnum)]
-enum Output {
-    #[default]
-    Text,
-    Json,
 }
 
 /// Loads both folders and writes what differs for requests to standard output.

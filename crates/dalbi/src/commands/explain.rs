@@ -5,9 +5,10 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::Context;
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::LoadOptions;
+use super::Output;
 use crate::cli::{UsageError, Verdict};
 use crate::documents::{self, Documents};
 use crate::explain::{Client, Request, Story, find_listener};
@@ -53,13 +54,6 @@ pub(crate) struct Arguments {
     output: Output,
     #[command(flatten)]
     load: LoadOptions,
-}
-
-#[derive(Debug, Clone, Copy, Default, ValueEnum)]
-enum Output {
-    #[default]
-    Text,
-    Json,
 }
 
 /// Routes the request through the folder's mesh and writes what happens to it to standard output.
