@@ -50,6 +50,11 @@ const RULES: &[Rule] = &[
         may_use: &["alba"],
     },
     Rule {
+        name: "probation",
+        pure: true,
+        may_use: &[],
+    },
+    Rule {
         name: "dalbi-load",
         pure: false,
         may_use: &[],
