@@ -60,6 +60,11 @@ const RULES: &[Rule] = &[
         may_use: &[],
     },
     Rule {
+        name: "generations",
+        pure: false,
+        may_use: &[],
+    },
+    Rule {
         name: "dispatcher",
         pure: false,
         may_use: &["alba", "dalbi-load", "http1", "mesh"],
