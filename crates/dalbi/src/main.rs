@@ -15,6 +15,11 @@ mod route_tests;
 mod serve;
 mod signals;
 mod simulate;
+#[allow(
+    dead_code,
+    reason = "`run`, `apply` and `generations` come with the engine"
+)]
+mod state;
 mod upstream;
 
 use std::process::ExitCode;
