@@ -10,6 +10,8 @@ use std::path::PathBuf;
 #[cfg(debug_assertions)]
 pub(crate) mod failpoints;
 pub(crate) mod folder;
+#[cfg(test)]
+pub(crate) mod simulated;
 
 /// A state directory's file system.
 pub(crate) trait Disk: fmt::Debug + Send + Sync {
