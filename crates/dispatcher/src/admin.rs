@@ -2,17 +2,14 @@
 
 use std::cell::RefCell;
 use std::fmt::Write;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http1::{Limits, RequestHead, Slots};
 use tokio::net::TcpListener;
 
 use crate::buffer::Buffer;
-use crate::control::Control;
+use crate::inspector::Inspector;
 use crate::transport::{Io, shutdown, write_all};
-use crate::views::{ClusterView, ListenerView};
 
 /// A whole exchange with the admin server takes at most this.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,7 +26,7 @@ dalbi admin
 ";
 
 /// Answers for ever.
-pub(crate) async fn serve(control: Arc<Control>, socket: std::net::TcpListener) {
+pub(crate) async fn serve(inspector: Inspector, socket: std::net::TcpListener) {
     let socket = match TcpListener::from_std(socket) {
         Ok(socket) => socket,
         Err(error) => return tracing::error!(%error, "admin socket can't be registered"),
@@ -37,11 +34,11 @@ pub(crate) async fn serve(control: Arc<Control>, socket: std::net::TcpListener) 
     loop {
         match socket.accept().await {
             Ok((stream, _)) => {
-                let control = control.clone();
+                let inspector = inspector.clone();
                 tokio::task::spawn_local(async move {
                     let io = RefCell::new(Io::Tcp(stream));
                     // A client that is too slow or goes away is its own trouble.
-                    drop(tokio::time::timeout(TIMEOUT, answer(&control, &io)).await);
+                    drop(tokio::time::timeout(TIMEOUT, answer(&inspector, &io)).await);
                 });
             }
             Err(error) => {
@@ -52,7 +49,7 @@ pub(crate) async fn serve(control: Arc<Control>, socket: std::net::TcpListener) 
     }
 }
 
-async fn answer(control: &Control, io: &RefCell<Io>) -> std::io::Result<()> {
+async fn answer(inspector: &Inspector, io: &RefCell<Io>) -> std::io::Result<()> {
     let mut buffer = Buffer::default();
     let response = loop {
         if buffer.fill(io).await? == 0 {
@@ -61,7 +58,7 @@ async fn answer(control: &Control, io: &RefCell<Io>) -> std::io::Result<()> {
         let mut slots = Slots::new();
         match RequestHead::parse(buffer.filled(), &Limits::default(), &mut slots) {
             Ok(None) => {}
-            Ok(Some(head)) => break Response::to(control, head.method(), head.path_and_query()),
+            Ok(Some(head)) => break Response::to(inspector, head.method(), head.path_and_query()),
             Err(error) => break Response::text(error.status(), format!("{error}\n")),
         }
     };
@@ -109,7 +106,7 @@ impl Response {
         }
     }
 
-    fn to(control: &Control, method: &str, target: &str) -> Self {
+    fn to(inspector: &Inspector, method: &str, target: &str) -> Self {
         if !matches!(method, "GET" | "HEAD") {
             return Self::text(405, "the admin server is read-only: use GET\n");
         }
@@ -118,67 +115,20 @@ impl Response {
         let mut response = match path {
             "/" | "/help" => Self::text(200, INDEX),
             "/live" => Self::text(200, "live\n"),
-            "/ready" if control.shared.draining.load(Ordering::Relaxed) => {
-                Self::text(503, "draining\n")
-            }
+            "/ready" if inspector.is_draining() => Self::text(503, "draining\n"),
             "/ready" => Self::text(200, "ready\n"),
-            "/metrics" => {
-                let mut text = String::new();
-                control.write_metrics(&mut text);
-                Self {
-                    kind: "text/plain; version=0.0.4; charset=utf-8",
-                    ..Self::text(200, text)
-                }
-            }
-            "/clusters" if wants_json => Self::json(&ClusterView::all(&control.snapshot())),
-            "/clusters" => Self::text(200, clusters_text(&ClusterView::all(&control.snapshot()))),
-            "/listeners" => Self::json(&ListenerView::all(&control.snapshot())),
-            "/config/status" => Self::json(&control.status_json()),
-            // Secrets redact themselves in `Debug`.
-            "/config_dump" => Self::text(200, format!("{:#?}\n", control.snapshot().mesh)),
+            "/metrics" => Self {
+                kind: "text/plain; version=0.0.4; charset=utf-8",
+                ..Self::text(200, inspector.metrics())
+            },
+            "/clusters" if wants_json => Self::json(&inspector.clusters()),
+            "/clusters" => Self::text(200, inspector.clusters_text()),
+            "/listeners" => Self::json(&inspector.listeners()),
+            "/config/status" => Self::json(&inspector.config_status()),
+            "/config_dump" => Self::text(200, inspector.config_dump()),
             _ => Self::text(404, format!("no such page: {path}\n\n{INDEX}")),
         };
         response.head_only = method == "HEAD";
         response
     }
-}
-
-fn clusters_text(clusters: &[ClusterView]) -> String {
-    let mut text = String::new();
-    for cluster in clusters {
-        let admission = cluster.admission_limit.map_or_else(String::new, |limit| {
-            let waiting = cluster.admission_waiting;
-            format!("  admission_limit {limit} waiting {waiting}")
-        });
-        writeln!(
-            text,
-            "{}  connections {}{admission}",
-            cluster.name, cluster.connections
-        )
-        .expect("a string takes all");
-        for endpoint in &cluster.endpoints {
-            let state = match (endpoint.healthy, endpoint.ejected) {
-                (false, _) => "unhealthy",
-                (true, true) => "ejected",
-                (true, false) => "healthy",
-            };
-            let shown =
-                |ms: Option<f64>| ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.2}"));
-            let (latency, report_age) = (shown(endpoint.latency_ms), shown(endpoint.report_age_ms));
-            writeln!(
-                text,
-                "  {:<24} {state:<9} weight {} in_flight {} requests {} successes {} failures {} latency_ms {latency} \
-                 slowness {:.2} report_age_ms {report_age}",
-                endpoint.address,
-                endpoint.weight,
-                endpoint.in_flight,
-                endpoint.requests,
-                endpoint.successes,
-                endpoint.failures,
-                endpoint.slowness,
-            )
-            .expect("a string takes all");
-        }
-    }
-    text
 }

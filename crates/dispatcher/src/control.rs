@@ -15,6 +15,7 @@ use crate::admin;
 use crate::clock;
 use crate::dispatcher::Applied;
 use crate::health;
+use crate::inspector::Inspector;
 use crate::names::{self, Schedule};
 use crate::snapshot::Snapshot;
 use crate::worker::Shared;
@@ -317,7 +318,7 @@ pub(crate) fn run(control: &Arc<Control>, admin: Option<std::net::TcpListener>) 
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
         if let Some(admin) = admin {
-            tokio::task::spawn_local(admin::serve(control.clone(), admin));
+            tokio::task::spawn_local(admin::serve(Inspector::new(control.clone()), admin));
         }
         tokio::task::spawn_local(resolve_names(control.clone()));
         tokio::task::spawn_local(reload_files(control.clone()));

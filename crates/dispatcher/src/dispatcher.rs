@@ -2,27 +2,25 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use mesh::Mesh;
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::control::{self, Control};
+use crate::inspector::Inspector;
 use crate::options::Options;
 use crate::places::PlacesError;
 use crate::snapshot::Snapshot;
+use crate::sockets::{Inherited, Unclaimed, listen, probe};
 use crate::telemetry::access_log::Log;
 use crate::transport::tls::TlsError;
 use crate::views::{ClusterView, ListenerView};
 use crate::worker::{self, Command, Shared};
-
-/// Connections that may wait to be accepted, per worker and listener; the kernel caps it at `somaxconn`.
-const BACKLOG: i32 = 4096;
 
 /// A configuration that was not taken; the one before goes on.
 #[derive(Debug, thiserror::Error)]
@@ -154,11 +152,17 @@ struct Worker {
 }
 
 impl Dispatcher {
-    /// Starts serving. Returns once every listener listens.
+    /// Starts serving a generation, named by its shown id (empty where there is none), with what an earlier process
+    /// left. Returns once every listener listens.
     ///
     /// # Errors
     /// Names the listener, address, certificate or file that can't be had; nothing is left running then.
-    pub fn start(options: Options, mesh: Mesh) -> Result<Self, StartError> {
+    pub fn start(
+        options: Options,
+        mesh: Arc<Mesh>,
+        generation: &str,
+        inherited: Inherited,
+    ) -> Result<Self, StartError> {
         let dropped = Arc::new(AtomicU64::new(0));
         let log = Log::open(&options.access_log, dropped.clone()).map_err(|source| {
             StartError::AccessLog {
@@ -183,7 +187,9 @@ impl Dispatcher {
             connections: Arc::new(AtomicUsize::new(0)),
             draining: AtomicBool::new(false),
         });
-        let empty = Snapshot::build(Mesh::default(), &shared.options, None, &|_, _| Vec::new())?;
+        let empty = Snapshot::build(Arc::default(), "", &shared.options, None, &|_, _| {
+            Vec::new()
+        })?;
         let empty = Arc::new(empty);
         let control = Arc::new(Control::new(
             shared.clone(),
@@ -212,7 +218,7 @@ impl Dispatcher {
             });
         }
         control.resolve_now(&mesh);
-        dispatcher.apply(mesh)?;
+        dispatcher.take(mesh, generation, Unclaimed::new(inherited.sockets))?;
         let thread = std::thread::Builder::new()
             .name("control".into())
             .spawn(move || control::run(&control, admin.map(|(_, socket)| socket)))
@@ -221,47 +227,46 @@ impl Dispatcher {
         Ok(dispatcher)
     }
 
-    /// Serves by another mesh from now on: all of it or, with an error, nothing. Requests in flight end by
-    /// the old one; pools and what balancers learned of clusters that stay are kept.
+    /// Serves by another mesh from now on, named by its generation's shown id (empty where there is none): all of it
+    /// or, with an error, nothing. Requests in flight end by the old one; pools and what balancers learned of
+    /// clusters that stay are kept.
     ///
     /// # Errors
     /// Names the listener, address or certificate that can't be had.
-    pub fn apply(&self, mesh: Mesh) -> Result<Applied, ApplyError> {
+    pub fn apply(&self, mesh: Arc<Mesh>, generation: &str) -> Result<Applied, ApplyError> {
+        self.take(mesh, generation, Unclaimed::default())
+    }
+
+    fn take(
+        &self,
+        mesh: Arc<Mesh>,
+        generation: &str,
+        mut inherited: Unclaimed,
+    ) -> Result<Applied, ApplyError> {
         let started = Instant::now();
         let _one_at_a_time = self.applying.lock().expect("no panic holds it");
         let before = self.control.snapshot();
-        let snapshot =
-            Snapshot::build(mesh, &self.shared.options, Some(&before), &|name, port| {
-                self.control.addresses(name, port)
-            })?;
+        let addresses = |name: &str, port| self.control.addresses(name, port);
+        let options = &self.shared.options;
+        let snapshot = Snapshot::build(mesh, generation, options, Some(&before), &addresses)?;
         check_conflicts(&snapshot)?;
-        let old: HashSet<_> = before
-            .listeners
-            .iter()
-            .map(|listener| listener.address)
-            .collect();
-        let new: HashSet<_> = snapshot
-            .listeners
-            .iter()
-            .map(|listener| listener.address)
-            .collect();
+        let listening = |snapshot: &Snapshot| -> HashSet<SocketAddr> {
+            let listeners = snapshot.listeners.iter();
+            listeners.map(|listener| listener.address).collect()
+        };
+        let (old, new) = (listening(&before), listening(&snapshot));
         let opened: Vec<_> = new.difference(&old).copied().collect();
+        let is_first = before.mesh.listeners.is_empty();
         let mut sockets: Vec<Vec<_>> = self.workers.iter().map(|_| Vec::new()).collect();
         for address in &opened {
-            if before.mesh.listeners.is_empty() {
-                probe(*address).map_err(|source| ApplyError::Listen {
-                    listener: name_of(&snapshot, *address),
-                    address: *address,
-                    source,
-                })?;
-            }
-            for sockets in &mut sockets {
-                let socket = listen(*address, true).map_err(|source| ApplyError::Listen {
-                    listener: name_of(&snapshot, *address),
-                    address: *address,
-                    source,
-                })?;
-                sockets.push((*address, socket));
+            let open = self.open(*address, is_first, &mut inherited);
+            let open = open.map_err(|source| ApplyError::Listen {
+                listener: name_of(&snapshot, *address),
+                address: *address,
+                source,
+            })?;
+            for (sockets, open) in sockets.iter_mut().zip(open) {
+                sockets.extend(open.into_iter().map(|socket| (*address, socket)));
             }
         }
         let snapshot = Arc::new(snapshot);
@@ -287,6 +292,23 @@ impl Dispatcher {
         Ok(applied)
     }
 
+    /// Every worker's sockets for an address.
+    fn open(
+        &self,
+        address: SocketAddr,
+        is_first: bool,
+        inherited: &mut Unclaimed,
+    ) -> io::Result<Vec<Vec<TcpListener>>> {
+        if let Some(sockets) = inherited.claim(address, self.workers.len()) {
+            return sockets;
+        }
+        if is_first {
+            probe(address)?;
+        }
+        let workers = self.workers.iter();
+        workers.map(|_| Ok(vec![listen(address, true)?])).collect()
+    }
+
     /// Records that documents were refused, for `/config/status` and the metrics. `reasons` are shown as they are.
     pub fn reject(&self, reasons: serde_json::Value) {
         self.control.rejected(reasons);
@@ -298,14 +320,19 @@ impl Dispatcher {
         self.control.set_objects(objects);
     }
 
+    /// A handle for whoever shows what the dispatcher does.
+    pub fn inspector(&self) -> Inspector {
+        Inspector::new(self.control.clone())
+    }
+
     /// What is listened on.
     pub fn listeners(&self) -> Vec<ListenerView> {
-        ListenerView::all(&self.control.snapshot())
+        self.inspector().listeners()
     }
 
     /// How every cluster's endpoints fare.
     pub fn clusters(&self) -> Vec<ClusterView> {
-        ClusterView::all(&self.control.snapshot())
+        self.inspector().clusters()
     }
 
     /// Where the admin server listens.
@@ -370,32 +397,4 @@ fn check_conflicts(snapshot: &Snapshot) -> Result<(), ApplyError> {
         }
     }
     Ok(())
-}
-
-/// Fails where another process listens. Sockets that share a port don't notice each other, and two
-/// dispatchers on one port would each get half of the traffic.
-fn probe(address: SocketAddr) -> io::Result<()> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())
-}
-
-fn listen(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(shared)?;
-    // Accepted sockets inherit it.
-    socket.set_tcp_nodelay(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
 }

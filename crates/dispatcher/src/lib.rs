@@ -5,8 +5,9 @@
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let mesh = mesh::Mesh::default();
-//! let dispatcher = dispatcher::Dispatcher::start(dispatcher::Options::default(), mesh)?;
+//! # use dispatcher::{Dispatcher, Inherited, Options};
+//! let mesh = std::sync::Arc::new(mesh::Mesh::default());
+//! let dispatcher = Dispatcher::start(Options::default(), mesh, "", Inherited::default())?;
 //! for listener in dispatcher.listeners() {
 //!     println!("{} on {}", listener.name, listener.address);
 //! }
@@ -29,12 +30,14 @@ mod dispatcher;
 mod exchange;
 mod health;
 mod http;
+mod inspector;
 mod load_report;
 mod names;
 mod options;
 mod places;
 mod pool;
 mod snapshot;
+mod sockets;
 mod tcp;
 mod telemetry;
 mod timer;
@@ -43,7 +46,9 @@ mod views;
 mod worker;
 
 pub use crate::dispatcher::{Applied, ApplyError, Dispatcher, StartError};
+pub use crate::inspector::Inspector;
 pub use crate::options::{AccessLog, AccessLogFormat, Limits, Options};
 pub use crate::places::PlacesError;
+pub use crate::sockets::Inherited;
 pub use crate::transport::tls::{TlsError, unusable_tls};
 pub use crate::views::{ClusterView, EndpointView, ListenerView};

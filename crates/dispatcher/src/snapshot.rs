@@ -22,7 +22,9 @@ use crate::transport::tls::ServerTls;
 pub(crate) struct Snapshot {
     /// Counts the snapshots of this process; 0 is the empty one that it starts from.
     pub(crate) number: u64,
-    pub(crate) mesh: Mesh,
+    /// Its generation's shown id; empty where there is none.
+    pub(crate) generation: Arc<str>,
+    pub(crate) mesh: Arc<Mesh>,
     /// Indexed by [`ClusterId`].
     pub(crate) clusters: Vec<Arc<Cluster>>,
     /// In the order of the mesh's listeners.
@@ -41,7 +43,8 @@ pub(crate) struct Listener {
 impl Snapshot {
     /// Builds the snapshot of a mesh; clusters that `previous` has too keep what was learned.
     pub(crate) fn build(
-        mesh: Mesh,
+        mesh: Arc<Mesh>,
+        generation: &str,
         options: &Options,
         previous: Option<&Self>,
         addresses: &dyn Fn(&str, u16) -> Vec<SocketAddr>,
@@ -94,6 +97,7 @@ impl Snapshot {
         }
         Ok(Self {
             number: previous.map_or(0, |previous| previous.number + 1),
+            generation: generation.into(),
             mesh,
             clusters,
             listeners,

@@ -1,5 +1,6 @@
 //! What the admin server and the binary show of a dispatcher.
 
+use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -109,6 +110,48 @@ impl ClusterView {
             }
         };
         snapshot.clusters.iter().map(view).collect()
+    }
+
+    /// As lines for people.
+    pub(crate) fn text(clusters: &[Self]) -> String {
+        let mut text = String::new();
+        for cluster in clusters {
+            let admission = cluster.admission_limit.map_or_else(String::new, |limit| {
+                let waiting = cluster.admission_waiting;
+                format!("  admission_limit {limit} waiting {waiting}")
+            });
+            writeln!(
+                text,
+                "{}  connections {}{admission}",
+                cluster.name, cluster.connections
+            )
+            .expect("a string takes all");
+            for endpoint in &cluster.endpoints {
+                let state = match (endpoint.healthy, endpoint.ejected) {
+                    (false, _) => "unhealthy",
+                    (true, true) => "ejected",
+                    (true, false) => "healthy",
+                };
+                let shown =
+                    |ms: Option<f64>| ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.2}"));
+                let (latency, report_age) =
+                    (shown(endpoint.latency_ms), shown(endpoint.report_age_ms));
+                writeln!(
+                    text,
+                    "  {:<24} {state:<9} weight {} in_flight {} requests {} successes {} failures {} latency_ms {latency} \
+                     slowness {:.2} report_age_ms {report_age}",
+                    endpoint.address,
+                    endpoint.weight,
+                    endpoint.in_flight,
+                    endpoint.requests,
+                    endpoint.successes,
+                    endpoint.failures,
+                    endpoint.slowness,
+                )
+                .expect("a string takes all");
+            }
+        }
+        text
     }
 }
 

@@ -77,7 +77,8 @@ pub(crate) struct Worker {
     pub(crate) mirroring: Rc<Mirroring>,
     shared: Arc<Shared>,
     snapshot: RefCell<Rc<LocalSnapshot>>,
-    accepting: RefCell<HashMap<SocketAddr, Accepting>>,
+    /// One or more for each address that is listened on.
+    accepting: RefCell<HashMap<SocketAddr, Vec<Accepting>>>,
     connections: Cell<usize>,
     drain: Notify,
     ended: Notify,
@@ -136,7 +137,7 @@ pub(crate) fn run(
         let idle = DRAIN_IDLE.min(worker.options.limits.drain_timeout);
         worker.drain_idle_until.set(Some(Instant::now() + idle));
         worker.drain.notify_waiters();
-        for (_, accepting) in worker.accepting.take() {
+        for accepting in worker.accepting.take().into_values().flatten() {
             accepting.stop.notify_one();
             // It can only have ended.
             drop(accepting.task.await);
@@ -229,7 +230,9 @@ impl Worker {
         accepting.retain(|address, accepting| {
             let stays = joined.listener(*address).is_some();
             if !stays {
-                accepting.stop.notify_one();
+                for accepting in accepting {
+                    accepting.stop.notify_one();
+                }
             }
             stays
         });
@@ -240,7 +243,8 @@ impl Worker {
                     let stop = Rc::new(Notify::new());
                     let task = accept(self.clone(), socket, address, stop.clone());
                     let task = tokio::task::spawn_local(task);
-                    accepting.insert(address, Accepting { task, stop });
+                    let all = accepting.entry(address).or_default();
+                    all.push(Accepting { task, stop });
                 }
                 Err(error) => tracing::error!(%address, %error, "socket can't be registered"),
             }

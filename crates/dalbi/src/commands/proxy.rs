@@ -3,10 +3,11 @@
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use dispatcher::Dispatcher;
+use dispatcher::{Dispatcher, Inherited};
 use mesh::ListenerKind;
 
 use crate::cli::{UsageError, Verdict};
@@ -141,7 +142,12 @@ async fn serve(arguments: &Arguments, documents: String) -> anyhow::Result<Verdi
     // A proxy is what was asked for: no further port is taken.
     mesh.listeners
         .retain(|listener| listener.kind == ListenerKind::Gateway);
-    let dispatcher = Dispatcher::start(arguments.serve.to_dispatcher(arguments.admin.0), mesh)?;
+    let dispatcher = Dispatcher::start(
+        arguments.serve.to_dispatcher(arguments.admin.0),
+        Arc::new(mesh),
+        "",
+        Inherited::default(),
+    )?;
     serve::announce(&dispatcher)?;
     signals.stopped().await;
     serve::drain(dispatcher, &mut signals).await?;

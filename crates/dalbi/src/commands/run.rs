@@ -2,10 +2,11 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
-use dispatcher::Dispatcher;
+use dispatcher::{Dispatcher, Inherited};
 use mesh::{Diagnostic, Severity, SourceFile};
 use serde_json::json;
 
@@ -72,7 +73,8 @@ async fn serve(arguments: &Arguments) -> anyhow::Result<Verdict> {
     let Some(mesh) = documents.mesh.take() else {
         return Ok(Verdict::Findings);
     };
-    let dispatcher = Dispatcher::start(dispatcher_options, mesh)?;
+    let dispatcher =
+        Dispatcher::start(dispatcher_options, Arc::new(mesh), "", Inherited::default())?;
     dispatcher.set_objects(json!(documents.statuses));
     writeln!(io::stdout(), "loaded: {}", report::summary_line(&documents))?;
     serve::announce(&dispatcher)?;
@@ -141,7 +143,7 @@ impl Served {
                 &findings(&documents.diagnostics),
             );
         };
-        match self.dispatcher.apply(mesh) {
+        match self.dispatcher.apply(Arc::new(mesh), "") {
             Ok(applied) => {
                 // First, so that whoever reads the log line finds them at the admin server.
                 self.dispatcher.set_objects(json!(documents.statuses));

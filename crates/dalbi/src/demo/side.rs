@@ -1,9 +1,10 @@
 //! One algorithm at work: servers, a proxy before them, and the load through it.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
 
 use anyhow::Context;
-use dispatcher::{ApplyError, Dispatcher, Options, StartError};
+use dispatcher::{ApplyError, Dispatcher, Inherited, Options, StartError};
 use mesh::ListenerKind;
 
 use super::{Algorithm, Servers};
@@ -71,7 +72,9 @@ fn start_dispatcher(servers: &Servers, algorithm: Algorithm) -> anyhow::Result<D
                 admin: None,
                 ..Options::default()
             },
-            mesh,
+            Arc::new(mesh),
+            "",
+            Inherited::default(),
         ) {
             Err(StartError::Apply(ApplyError::Listen { .. })) if tries < PORT_TRIES => tries += 1,
             started => return Ok(started?),
