@@ -1,8 +1,8 @@
 //! The test of a signal when there is only what the old generation did before the swap.
 
 use crate::{
-    burst::WorstSecond,
-    counts::Counts,
+    burst::WorstTicks,
+    counts::{Counts, TICKS_PER_SECOND},
     dispersion::Dispersion,
     e_value::{Sample, ln_two_samples},
     gate::Gate,
@@ -13,6 +13,9 @@ use crate::{
 
 /// Harm that is the configuration's comes again.
 const LEAST_HARMFUL_TICKS: u64 = 3;
+
+/// Evidence has to stand without the worst second: a pause of the machine is over by then.
+const BURST_TICKS: usize = TICKS_PER_SECOND as usize;
 
 /// Blocks of ticks over which the window before the swap is asked how much it varies: a burst, a second, five
 /// seconds, a quarter of a minute.
@@ -34,12 +37,12 @@ pub(crate) struct BeforeTest {
     clipped_new: Sample,
     dispersion_before: f64,
     dispersion_since: Dispersion,
-    worst: WorstSecond,
+    worst: WorstTicks<BURST_TICKS>,
     harmful_ticks: u64,
 }
 
 impl BeforeTest {
-    /// `latency` is the sum of the baseline's. Thresholds come from the same ticks that they are then compared with;
+    /// `latency` is the sum of the baseline's calm ticks. Thresholds come from the same ticks that they are then compared with;
     /// one request more is taken to be slow there, which makes the share of slow ones what the test of precedence
     /// has (a beta with `slow + 1` and `others`), never less.
     pub(crate) fn new(
@@ -54,7 +57,7 @@ impl BeforeTest {
         for counts in baseline {
             old.add(count(counts));
         }
-        let most = old.share() + headroom(signal);
+        let most = old.share() + signal.headroom();
         let mut dispersion = Dispersion::over(&LENGTHS_BEFORE);
         let mut clipped_old = Sample::default();
         for counts in baseline {
@@ -75,7 +78,7 @@ impl BeforeTest {
             clipped_new: Sample::default(),
             dispersion_before: dispersion.estimate(),
             dispersion_since: Dispersion::over(&LENGTHS_SINCE),
-            worst: WorstSecond::default(),
+            worst: WorstTicks::new(),
             harmful_ticks: 0,
         }
     }
@@ -125,15 +128,6 @@ impl BeforeTest {
 
     pub(crate) fn thresholds(&self) -> Option<Thresholds> {
         self.thresholds
-    }
-}
-
-/// By how much the share of one tick's bad ones may exceed the usual share and still count in full. What all of a
-/// tick's requests share, like a machine that stops, then weighs little more than harm that takes some of them.
-fn headroom(signal: Signal) -> f64 {
-    match signal {
-        Signal::P99 => 0.05,
-        Signal::Errors | Signal::Rejections | Signal::P50 | Signal::P90 => 0.25,
     }
 }
 

@@ -1,37 +1,44 @@
-//! What a single bad second does to counts, kept so that evidence can be asked to stand without it.
+//! What a single bad moment does to counts, kept so that evidence can be asked to stand without it.
 
-use crate::{counts::TICKS_PER_SECOND, e_value::Sample};
+use crate::e_value::Sample;
 
-const TICKS: usize = TICKS_PER_SECOND as usize;
-
-/// The second, among all that began at any tick, with the most bad ones beyond what was expected.
+/// The `TICKS` successive ticks, among all such, with the most bad ones beyond what was expected.
 ///
 /// A machine that stops for 300 ms, or a connection that is lost, hits all requests of a few ticks in a row. Such a
 /// thing happens with any configuration; a bad configuration goes on.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct WorstSecond {
+#[derive(Clone, Debug)]
+pub(crate) struct WorstTicks<const TICKS: usize> {
     recent: [Sample; TICKS],
     next: usize,
     worst: Sample,
     excess: f64,
 }
 
-impl WorstSecond {
+impl<const TICKS: usize> WorstTicks<TICKS> {
+    pub(crate) fn new() -> Self {
+        Self {
+            recent: [Sample::default(); TICKS],
+            next: 0,
+            worst: Sample::default(),
+            excess: 0.0,
+        }
+    }
+
     /// Takes a tick's counts, where a share of `expected` is usual.
     pub(crate) fn observe(&mut self, tick: Sample, expected: f64) {
         self.recent[self.next] = tick;
         self.next = (self.next + 1) % TICKS;
-        let second = self
+        let window = self
             .recent
             .iter()
             .fold(Sample::default(), |sum, &tick| sum + tick);
-        let excess = second.bad - expected * second.requests;
+        let excess = window.bad - expected * window.requests;
         if excess > self.excess {
-            (self.worst, self.excess) = (second, excess);
+            (self.worst, self.excess) = (window, excess);
         }
     }
 
-    /// The worst second's counts; none where no second had more than expected.
+    /// Their counts; none where no ticks had more than expected.
     pub(crate) fn counts(&self) -> Sample {
         self.worst
     }
@@ -42,8 +49,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_worst_second_may_begin_at_any_tick() {
-        let mut worst = WorstSecond::default();
+    fn the_worst_ticks_may_begin_at_any_tick() {
+        let mut worst = WorstTicks::<5>::new();
         let tick = |bad: f64| Sample {
             requests: 10.0,
             bad,
@@ -56,8 +63,8 @@ mod tests {
     }
 
     #[test]
-    fn quiet_seconds_take_nothing_away() {
-        let mut worst = WorstSecond::default();
+    fn quiet_ticks_take_nothing_away() {
+        let mut worst = WorstTicks::<5>::new();
         for _ in 0..20 {
             worst.observe(
                 Sample {

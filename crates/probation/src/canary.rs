@@ -1,7 +1,6 @@
 //! The test of a signal when both generations serve at the same time: on whom do bad events fall?
 
 use crate::{
-    burst::WorstSecond,
     counts::Counts,
     e_value::{Sample, ln_on_new_arm},
     gate::Gate,
@@ -11,7 +10,13 @@ use crate::{
 };
 
 /// A single failure may be anybody's; two in different ticks on a tenth of the requests are not.
-const LEAST_HARMFUL_TICKS: u64 = 2;
+const LEAST_TICKS_FAILING: u64 = 2;
+
+/// Slow requests may hang together, on one connection of one arm, which assignment by lot does not know of.
+const LEAST_TICKS_SLOW: u64 = 4;
+
+/// So many of the new arm's in one tick count in any case.
+const LEAST_COUNTED: f64 = 2.0;
 
 /// One signal's counts on both arms.
 #[derive(Clone, Debug)]
@@ -23,7 +28,7 @@ pub(crate) struct CanaryTest {
     renew_at: u64,
     old: Share,
     new: Share,
-    worst: WorstSecond,
+    events: Sample,
     harmful_ticks: u64,
 }
 
@@ -36,7 +41,7 @@ impl CanaryTest {
             renew_at: 0,
             old: Share::default(),
             new: Share::default(),
-            worst: WorstSecond::default(),
+            events: Sample::default(),
             harmful_ticks: 0,
         }
     }
@@ -59,13 +64,35 @@ impl CanaryTest {
         };
         self.new.add(new);
         self.old.add(old);
-        let events = Sample {
-            requests: (new.1 + old.1) as f64,
-            bad: new.1 as f64,
-        };
-        self.worst.observe(events, self.share);
+        let events = self.counted(new, old);
+        self.events += events;
         if events.bad > self.share * events.requests {
             self.harmful_ticks += 1;
+        }
+    }
+
+    /// A tick's bad events (`requests`) and those of them on the new arm (`bad`), of slow ones no more than there is
+    /// headroom for.
+    ///
+    /// Leaving out the new arm's can but lessen the e-value. Counting each event of a tick as a part of one, a part
+    /// that depends on their number and not on where they fell, keeps it an e-value: its factor to a power below 1
+    /// has a lower expectation still (Jensen).
+    fn counted(&self, new: (u64, u64), old: (u64, u64)) -> Sample {
+        let (on_new, on_old) = (new.1 as f64, old.1 as f64);
+        let Some(quantile) = self.signal.quantile() else {
+            return Sample {
+                requests: on_new + on_old,
+                bad: on_new,
+            };
+        };
+        let most = (1.0 - quantile + self.signal.headroom()).min(1.0);
+        let on_new = on_new.min((most * new.0 as f64).ceil().max(LEAST_COUNTED));
+        let all = on_new + on_old;
+        let most = (most * (new.0 + old.0) as f64).max(LEAST_COUNTED);
+        let part = if all > most { most / all } else { 1.0 };
+        Sample {
+            requests: part * all,
+            bad: part * on_new,
         }
     }
 
@@ -83,21 +110,14 @@ impl CanaryTest {
 
     /// ln of the e-value; at most 0 while the harm is too small or too short to count.
     pub(crate) fn ln_e_value(&self, gate: &Gate) -> f64 {
-        let events = Sample {
-            requests: self.new.bad.saturating_add(self.old.bad) as f64,
-            bad: self.new.bad as f64,
-        };
-        let all = ln_on_new_arm(self.share, events.bad, events.requests);
-        // Failures stand for themselves. Slowness has to outlast a second in which one arm's connections hang
-        // together, which assignment by lot does not know of.
-        let ln_e_value = if self.signal.quantile().is_some() {
-            let lasting = events - self.worst.counts();
-            all.min(ln_on_new_arm(self.share, lasting.bad, lasting.requests))
-        } else {
-            all
-        };
+        let ln_e_value = ln_on_new_arm(self.share, self.events.bad, self.events.requests);
         let rise = self.new.share() - self.old.share();
-        if self.harmful_ticks >= LEAST_HARMFUL_TICKS && rise >= self.signal.least_rise(gate) {
+        let least_ticks = if self.signal.quantile().is_some() {
+            LEAST_TICKS_SLOW
+        } else {
+            LEAST_TICKS_FAILING
+        };
+        if self.harmful_ticks >= least_ticks && rise >= self.signal.least_rise(gate) {
             ln_e_value
         } else {
             ln_e_value.min(0.0)

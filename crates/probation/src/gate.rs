@@ -14,8 +14,8 @@ use thiserror::Error;
 /// | `alpha=5%` | 5 % | chance that a harmless generation is rolled back, over the whole probation and all signals |
 /// | `errors=0.1%` | 0.1 % | least rise of the share of failures that counts; `off` doesn't judge it |
 /// | `rejections=2%` | 2 % | the same for answers 4xx |
-/// | `p50=2ms\|20%`, `p90=…`, `p99=…` | `2ms\|20%` | slower by no more than either doesn't count; one alone or `off` may be given |
-/// | `latency=…` | | all three quantiles at once |
+/// | `p50=2ms\|20%`, `p90=…`, `p95=…`, `p99=…` | `2ms\|20%` | slower by no more than either doesn't count; one alone or `off` may be given |
+/// | `latency=…` | | all four quantiles at once |
 /// | `saturation=95%` | 95 % | workers this busy for 5 s, when clearly less before, are harm; or `off` |
 /// | `tolerance=1%` | 1 % | rise of the share of failures that must be excluded before promoting |
 ///
@@ -38,6 +38,8 @@ pub struct Gate {
     pub p50: Option<Slack>,
     /// By how much the 90th percentile may grow.
     pub p90: Option<Slack>,
+    /// By how much the 95th percentile may grow.
+    pub p95: Option<Slack>,
     /// By how much the 99th percentile may grow.
     pub p99: Option<Slack>,
     /// Busy share of the workers' time that is harm, above 0 and at most 1. The default leaves what a worker needs
@@ -77,6 +79,7 @@ impl Default for Gate {
             rejections: Some(0.02),
             p50: Some(Slack::DEFAULT),
             p90: Some(Slack::DEFAULT),
+            p95: Some(Slack::DEFAULT),
             p99: Some(Slack::DEFAULT),
             saturation: Some(0.95),
             tolerance: 0.01,
@@ -93,7 +96,7 @@ pub enum GateError {
     NoValue(String),
     /// A name that no gate has.
     #[error(
-        "there is no gate `{0}`; there are alpha, errors, rejections, p50, p90, p99, latency, saturation, tolerance"
+        "there is no gate `{0}`; there are alpha, errors, rejections, p50, p90, p95, p99, latency, saturation, tolerance"
     )]
     UnknownName(String),
     /// A value that can't be read.
@@ -137,10 +140,12 @@ impl Gate {
             "rejections" => self.rejections = or_off(value, |it| least_rise("rejections", it))?,
             "p50" => self.p50 = or_off(value, |it| slack_of("p50", it))?,
             "p90" => self.p90 = or_off(value, |it| slack_of("p90", it))?,
+            "p95" => self.p95 = or_off(value, |it| slack_of("p95", it))?,
             "p99" => self.p99 = or_off(value, |it| slack_of("p99", it))?,
             "latency" => {
                 let slack = or_off(value, |it| slack_of("latency", it))?;
-                (self.p50, self.p90, self.p99) = (slack, slack, slack);
+                (self.p50, self.p90) = (slack, slack);
+                (self.p95, self.p99) = (slack, slack);
             }
             "saturation" => {
                 self.saturation = or_off(value, |it| {
@@ -270,12 +275,13 @@ impl fmt::Display for Gate {
         let slack = |it: Option<Slack>| it.map_or_else(|| "off".to_owned(), |it| it.to_string());
         write!(
             f,
-            "alpha={},errors={},rejections={},p50={},p90={},p99={},saturation={},tolerance={}",
+            "alpha={},errors={},rejections={},p50={},p90={},p95={},p99={},saturation={},tolerance={}",
             percent(self.alpha),
             share(self.errors),
             share(self.rejections),
             slack(self.p50),
             slack(self.p90),
+            slack(self.p95),
             slack(self.p99),
             share(self.saturation),
             percent(self.tolerance),
@@ -338,7 +344,7 @@ mod tests {
     fn the_default_is_written_as_documented() {
         assert_eq!(
             Gate::default().to_string(),
-            "alpha=5%,errors=0.1%,rejections=2%,p50=2ms|20%,p90=2ms|20%,p99=2ms|20%,saturation=95%,tolerance=1%"
+            "alpha=5%,errors=0.1%,rejections=2%,p50=2ms|20%,p90=2ms|20%,p95=2ms|20%,p99=2ms|20%,saturation=95%,tolerance=1%"
         );
     }
 
@@ -387,7 +393,8 @@ mod tests {
             saturation in proptest::option::of(share(10_000, 1_000_000)),
             tolerance in share(1, 1_000_000),
         ) {
-            let gate = Gate { alpha, errors, rejections, p50, p90: p99, p99, saturation, tolerance };
+            let gate = Gate { alpha, errors, rejections, p50, p90: p50,
+                p95: p99, p99, saturation, tolerance };
             let text = gate.to_string();
             prop_assert_eq!(text.parse::<Gate>().unwrap().to_string(), text);
         }

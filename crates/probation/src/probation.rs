@@ -10,9 +10,10 @@ use crate::{
     e_value::{Prior, Sample},
     evidence::{ArmEvidence, Evidence, SignalEvidence},
     gate::Gate,
+    histogram::Histogram,
     saturation::Saturation,
-    signal::Signal,
-    verdict::{Doubt, Harm, Reason, Verdict},
+    signal::{Signal, Thresholds, add_if_calm},
+    verdict::{Doubt, Harm, Reason, Share, Verdict},
 };
 
 /// E-values are told up to here; beyond, nothing changes and JSON has no number.
@@ -29,6 +30,8 @@ pub struct Probation {
     concurrent: bool,
     new: Counts,
     old: Counts,
+    /// The old generation's latencies while the machine did not stand still.
+    calm: Histogram,
     ticks: u64,
     saturation: Saturation,
     /// Why it is rolled back, once that is settled. A crossing counts when it happens: what comes after it can't
@@ -59,7 +62,7 @@ impl Probation {
     /// If the canary's share is not between 0 and 1.
     pub fn new(gate: Gate, design: Design) -> Result<Self, DesignError> {
         let signals = Signal::weighted(&gate);
-        let mut old = Counts::default();
+        let (mut old, mut calm) = (Counts::default(), Histogram::default());
         let (tests, concurrent, busy) = match design {
             Design::Canary { share } => {
                 if !(share > 0.0 && share < 1.0) {
@@ -75,8 +78,11 @@ impl Probation {
                 for counts in &baseline {
                     old.merge(counts);
                 }
+                for counts in &baseline {
+                    add_if_calm(&mut calm, &counts.latency, &old.latency);
+                }
                 let test = |signal| {
-                    let test = BeforeTest::new(signal, &gate, &baseline, &old.latency);
+                    let test = BeforeTest::new(signal, &gate, &baseline, &calm);
                     Test::Before(Box::new(test))
                 };
                 let tests = signals
@@ -91,6 +97,7 @@ impl Probation {
             concurrent,
             new: Counts::default(),
             old,
+            calm,
             ticks: 0,
             saturation: Saturation::new(gate.saturation, busy),
             reasons: Vec::new(),
@@ -111,13 +118,14 @@ impl Probation {
         let old = tick.baseline.as_ref().unwrap_or(&nothing);
         for (test, _) in &mut self.tests {
             match test {
-                Test::Canary(test) => test.observe(&self.gate, &tick.new, old, &self.old.latency),
+                Test::Canary(test) => test.observe(&self.gate, &tick.new, old, &self.calm),
                 Test::Before(test) => test.observe(&tick.new),
             }
         }
         self.ticks += 1;
         self.new.merge(&tick.new);
         if self.concurrent {
+            add_if_calm(&mut self.calm, &old.latency, &self.old.latency);
             self.old.merge(old);
         }
         self.saturation.observe(tick.busy);
@@ -270,14 +278,14 @@ impl Test {
         }
     }
 
-    fn shares(&self) -> (crate::verdict::Share, crate::verdict::Share) {
+    fn shares(&self) -> (Share, Share) {
         match self {
             Self::Canary(test) => test.shares(),
             Self::Before(test) => test.shares(),
         }
     }
 
-    fn thresholds(&self) -> Option<crate::signal::Thresholds> {
+    fn thresholds(&self) -> Option<Thresholds> {
         match self {
             Self::Canary(test) => test.thresholds(),
             Self::Before(test) => test.thresholds(),
