@@ -1,6 +1,7 @@
 //! The log: what happened to generations, in order. It is the store's truth and its audit at once.
 //!
-//! One record a line, so that people can read it with what they have:
+//! The module is public for those who read a log elsewhere; the store's own is
+//! [`View::log`](crate::View::log). One record a line, so that people can read it with what they have:
 //!
 //! ```text
 //! 000000f3 6a5c…64 digits {"seq":7,"epoch":2,"at_unix_ms":…,"previous":"…","by":"ann","why":"…","event":{…}}
@@ -180,10 +181,8 @@ impl Record {
         if text.len() > MAX_RECORD_BYTES {
             return None;
         }
-        let hash = blake3::hash(text.as_bytes());
-        self.hash = RecordHash::from_bytes(*hash.as_bytes());
-        let line = format!("{:08x} {} {text}\n", text.len(), hash.to_hex());
-        Some((self, line.into_bytes()))
+        self.hash = RecordHash::from_bytes(*blake3::hash(text.as_bytes()).as_bytes());
+        Some((self, encode(text.as_bytes())))
     }
 
     /// The record in a line without its end.
@@ -260,6 +259,14 @@ struct Fault {
     what: String,
     /// Whether it was once written as it is, so that no torn write explains it.
     is_whole: bool,
+}
+
+/// The line of a record's text: its length, its hash, itself.
+pub fn encode(text: &[u8]) -> Vec<u8> {
+    let mut line = format!("{:08x} {} ", text.len(), blake3::hash(text)).into_bytes();
+    line.extend_from_slice(text);
+    line.push(b'\n');
+    line
 }
 
 /// What a log's bytes hold.

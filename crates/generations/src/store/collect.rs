@@ -99,7 +99,8 @@ impl Store {
         Ok(removed)
     }
 
-    /// Removes a folder's files that are not needed; how many besides temporary ones.
+    /// Removes a folder's files that are not needed; how many besides temporary ones. It syncs no folder: what the
+    /// power brings back is an orphan again, and a sync for each folder of objects takes seconds.
     fn sweep(
         &self,
         folder: &str,
@@ -119,10 +120,6 @@ impl Store {
             }
         }
         report.temporary_files += temporary;
-        if removed + temporary > 0 {
-            let synced = self.disk().sync_folders(&[folder.to_owned()]);
-            synced.map_err(StoreError::io("make durable", self.disk().place(folder)))?;
-        }
         Ok(removed)
     }
 
