@@ -17,6 +17,7 @@ mod http_client;
 mod idle;
 mod load;
 mod memory;
+mod open_loop;
 mod peers;
 mod ports;
 mod process;

@@ -5,7 +5,6 @@
 //! spells and the same draws of service times.
 
 mod contestant;
-mod generator;
 mod prediction;
 mod results;
 mod workload;
@@ -16,6 +15,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::http_client;
+use crate::open_loop;
 use crate::peers::{Bench, Binaries, Peer, dalbi};
 use crate::process::Process;
 
@@ -244,8 +244,8 @@ impl Contest {
         }
         let proxy = contestant.start(&mut self.bench, &ports)?;
         let rate_per_s = workload.rate_per_s(self.load);
-        let schedule = generator::schedule(rate_per_s, WARM_UP + self.measured, seed);
-        let ended = generator::run(proxy.http(), &schedule)?;
+        let schedule = open_loop::schedule(rate_per_s, WARM_UP + self.measured, seed);
+        let ended = open_loop::run(proxy.http(), &schedule)?;
         Ok((proxy.version, Sample::of(&ended, WARM_UP)))
     }
 

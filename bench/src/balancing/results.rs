@@ -7,11 +7,11 @@ use serde::Serialize;
 
 use super::DEADLINE;
 use super::contestant::Contestant;
-use super::generator::Ended;
 use super::prediction::Prediction;
 use super::workload::Workload;
 use crate::chart::{Bar, Chart, Kind, Panel};
 use crate::figures::{median, rounded};
+use crate::open_loop::Ended;
 
 /// What one run of one contestant saw, without its warm-up.
 #[derive(Debug, Clone, PartialEq)]

@@ -17,7 +17,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use crate::load::HOST;
 use crate::servers::Slots;
 
-/// Clients give up after this long; proxies are told to do so after [`super::DEADLINE`].
+/// Clients give up after this long; proxies that have a deadline are given a shorter one.
 const PATIENCE: Duration = Duration::from_millis(2500);
 
 /// How often clients look whether to give up.
