@@ -73,6 +73,12 @@ const DEBIAN: &[DebianPeer] = &[
         purposes: &[Purpose::Test],
     },
     DebianPeer {
+        program: "systemd-analyze",
+        package: "systemd",
+        used_for: "judging the service's units",
+        purposes: &[Purpose::Test],
+    },
+    DebianPeer {
         program: "python3",
         package: "python3",
         used_for: "running the peers from Python packages",
