@@ -33,7 +33,9 @@
 //! Each signal has an *e-value* `E`: at any time, its expectation is at most 1 if the new generation is not worse, so
 //! it ever reaches `1/α` with probability at most `α` (Ville 1939; Ramdas, Grünwald, Vovk, Shafer 2023). The
 //! signals' weighted mean `Σ wᵢ Eᵢ` is one too, however they depend on each other (Vovk and Wang 2021): the new one is
-//! rolled back when that reaches `1/α`. Nothing else divides α, and looking often costs nothing.
+//! rolled back when that reaches `1/α`. Looking often costs nothing. Nine tenths of α are for all that happened since
+//! the swap, the rest for what happened since later times, every 20 s, so that harm that begins late is not lost in
+//! the good time before.
 //!
 //! [`Design::Canary`]: each request goes by lot, with probability `s`, to the new one. If it is not worse, each bad
 //! event falls on it with probability at most `s`, whatever bursts and drifts there are, because both arms have them.
@@ -99,6 +101,7 @@ mod probation;
 mod saturation;
 mod signal;
 mod verdict;
+mod watch;
 
 pub use confidence::Interval;
 pub use counts::{Counts, Design, TICKS_PER_SECOND, Tick};

@@ -8,16 +8,14 @@ use crate::{
     confidence,
     counts::{Counts, Design, Tick},
     e_value::{Prior, Sample},
-    evidence::{ArmEvidence, Evidence, SignalEvidence},
+    evidence::{ArmEvidence, Evidence},
     gate::Gate,
     histogram::Histogram,
     saturation::Saturation,
-    signal::{Signal, Thresholds, add_if_calm},
-    verdict::{Doubt, Harm, Reason, Share, Verdict},
+    signal::{Signal, add_if_calm},
+    verdict::{Doubt, Harm, Reason, Verdict},
+    watch::{Test, Watches},
 };
-
-/// E-values are told up to here; beyond, nothing changes and JSON has no number.
-const MOST_E_VALUE: f64 = 1e300;
 
 /// From this part of the needed evidence on, a generation is not promoted but held and watched on.
 const SUSPICIOUS: f64 = 0.5;
@@ -26,7 +24,7 @@ const SUSPICIOUS: f64 = 0.5;
 #[derive(Clone, Debug)]
 pub struct Probation {
     gate: Gate,
-    tests: Vec<(Test, f64)>,
+    watches: Watches,
     concurrent: bool,
     new: Counts,
     old: Counts,
@@ -46,12 +44,6 @@ pub enum DesignError {
     /// The canary's share is no probability strictly between 0 and 1.
     #[error("a canary's share of {0} leaves nothing to compare; use more than 0 and less than 1")]
     Share(f64),
-}
-
-#[derive(Clone, Debug)]
-enum Test {
-    Canary(CanaryTest),
-    Before(Box<BeforeTest>),
 }
 
 impl Probation {
@@ -93,7 +85,7 @@ impl Probation {
         };
         Ok(Self {
             gate,
-            tests,
+            watches: Watches::new(tests),
             concurrent,
             new: Counts::default(),
             old,
@@ -114,17 +106,12 @@ impl Probation {
 
     /// Takes the next tick.
     pub fn observe(&mut self, tick: &Tick) {
-        let nothing = Counts::default();
-        let old = tick.baseline.as_ref().unwrap_or(&nothing);
-        for (test, _) in &mut self.tests {
-            match test {
-                Test::Canary(test) => test.observe(&self.gate, &tick.new, old, &self.calm),
-                Test::Before(test) => test.observe(&tick.new),
-            }
-        }
+        self.watches.observe(&self.gate, tick, &self.calm);
         self.ticks += 1;
         self.new.merge(&tick.new);
-        if self.concurrent {
+        if self.concurrent
+            && let Some(old) = &tick.baseline
+        {
             add_if_calm(&mut self.calm, &old.latency, &self.old.latency);
             self.old.merge(old);
         }
@@ -171,23 +158,12 @@ impl Probation {
 
     /// What is known now.
     pub fn evidence(&self) -> Evidence {
-        let signals = self.tests.iter().map(|(test, _)| {
-            let (old, new) = test.shares();
-            SignalEvidence {
-                signal: test.signal(),
-                new,
-                old,
-                thresholds: test.thresholds(),
-                dispersion: test.dispersion(),
-                e_value: told(test.ln_e_value(&self.gate)),
-            }
-        });
         Evidence {
             ticks: self.ticks,
             concurrent: self.concurrent,
             new: ArmEvidence::of(&self.new, self.gate.alpha),
             old: ArmEvidence::of(&self.old, self.gate.alpha),
-            signals: signals.collect(),
+            signals: self.watches.evidence(&self.gate),
             e_value: self.e_value(),
             e_value_needed: 1.0 / self.gate.alpha,
             excess_high: self.excess_high(),
@@ -197,15 +173,12 @@ impl Probation {
         }
     }
 
-    /// The weighted mean of the signals' e-values: an e-value itself, however they depend on each other (Vovk and
-    /// Wang, "E-values: calibration, combination and applications", 2021).
     fn e_value(&self) -> f64 {
-        let sum: f64 = self
-            .tests
-            .iter()
-            .map(|(test, weight)| weight * told(test.ln_e_value(&self.gate)))
-            .sum();
-        sum.min(MOST_E_VALUE)
+        self.watches.e_value(&self.gate)
+    }
+
+    fn harms(&self) -> Vec<Harm> {
+        self.watches.harms(&self.gate, &self.old.latency)
     }
 
     fn harm_found(&self) -> Vec<Reason> {
@@ -222,43 +195,11 @@ impl Probation {
         reasons
     }
 
-    /// What each signal says, the one that adds most to the mean first.
-    fn harms(&self) -> Vec<Harm> {
-        let mut harms: Vec<(f64, Harm)> = self
-            .tests
-            .iter()
-            .map(|(test, weight)| {
-                let (old, new) = test.shares();
-                let e_value = told(test.ln_e_value(&self.gate));
-                let quantile = |q| {
-                    let old = self.old.latency.quantile(q)?;
-                    Some((old, self.new.latency.quantile(q)?))
-                };
-                let harm = Harm {
-                    signal: test.signal(),
-                    new,
-                    old,
-                    concurrent: self.concurrent,
-                    e_value,
-                    thresholds: test.thresholds(),
-                    quantiles: test.signal().quantile().and_then(quantile),
-                };
-                (weight * e_value, harm)
-            })
-            .collect();
-        harms.sort_by(|(one, _), (other, _)| other.total_cmp(one));
-        harms.into_iter().map(|(_, harm)| harm).collect()
-    }
-
     /// The greatest rise of the share of failures that is not excluded: each arm's interval errs on one side with
     /// half of α.
     fn excess_high(&self) -> f64 {
         let alpha = self.gate.alpha / 2.0;
-        let dispersion = self
-            .tests
-            .iter()
-            .find(|(test, _)| test.signal() == Signal::Errors)
-            .map_or(1.0, |(test, _)| test.dispersion());
+        let dispersion = self.watches.dispersion_of_failures();
         let interval = |counts: &Counts| {
             let sample = Sample {
                 requests: counts.requests.max(counts.failures) as f64,
@@ -268,46 +209,4 @@ impl Probation {
         };
         (interval(&self.new).high - interval(&self.old).low).max(0.0)
     }
-}
-
-impl Test {
-    fn signal(&self) -> Signal {
-        match self {
-            Self::Canary(test) => test.signal(),
-            Self::Before(test) => test.signal(),
-        }
-    }
-
-    fn shares(&self) -> (Share, Share) {
-        match self {
-            Self::Canary(test) => test.shares(),
-            Self::Before(test) => test.shares(),
-        }
-    }
-
-    fn thresholds(&self) -> Option<Thresholds> {
-        match self {
-            Self::Canary(test) => test.thresholds(),
-            Self::Before(test) => test.thresholds(),
-        }
-    }
-
-    fn dispersion(&self) -> f64 {
-        match self {
-            Self::Canary(_) => 1.0,
-            Self::Before(test) => test.dispersion(),
-        }
-    }
-
-    fn ln_e_value(&self, gate: &Gate) -> f64 {
-        match self {
-            Self::Canary(test) => test.ln_e_value(gate),
-            Self::Before(test) => test.ln_e_value(gate),
-        }
-    }
-}
-
-/// The e-value of its logarithm, within what is told.
-fn told(ln_e_value: f64) -> f64 {
-    ln_e_value.exp().min(MOST_E_VALUE)
 }

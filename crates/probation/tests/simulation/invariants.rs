@@ -224,6 +224,57 @@ fn a_verdict_to_roll_back_stays() {
     assert_eq!(probation.verdict(true), verdict);
 }
 
+/// What the weights of signals and stretches are chosen for.
+#[test]
+fn two_failures_suffice_on_a_tenth_of_the_requests() {
+    let mut probation = canary(0.1);
+    let mut observe = |failures| {
+        probation.observe(&Tick {
+            new: counts(10, failures, 0.005),
+            baseline: Some(counts(90, 0, 0.005)),
+            busy: 0.3,
+        });
+        probation.verdict(false) == Verdict::Continue
+    };
+    assert!((0..50).all(|_| observe(0)));
+    assert!(observe(1));
+    assert!(!observe(1));
+}
+
+/// An hour of good answers doesn't hide what begins then.
+#[test]
+fn harm_that_begins_late_is_found_soon() {
+    let mut after = before(vec![counts(100, 0, 0.005); 300]);
+    let mut beside = canary(0.1);
+    let mut observe = |failures| {
+        after.observe(&tick(counts(100, failures, 0.005)));
+        beside.observe(&Tick {
+            new: counts(10, failures.min(1), 0.005),
+            baseline: Some(counts(90, 0, 0.005)),
+            busy: 0.3,
+        });
+        let over = |probation: &Probation| probation.verdict(false) != Verdict::Continue;
+        (over(&after), over(&beside))
+    };
+    for _ in 0..18_010 {
+        assert_eq!(observe(0), (false, false));
+    }
+    let mut found = (false, false);
+    for _ in 0..50 {
+        found = observe(2);
+    }
+    assert_eq!(found, (true, true));
+    let Verdict::RollBack(reasons) = after.verdict(false) else {
+        panic!("{}", after.evidence());
+    };
+    // The numbers are those of the stretch in which it was seen.
+    assert!(
+        matches!(&reasons[0], Reason::Share(harm) if harm.new.requests < 30_000),
+        "{}",
+        reasons[0]
+    );
+}
+
 #[test]
 fn saturation_rolls_back_where_it_was_not_before() {
     let saturated = |mut probation: Probation| {
