@@ -262,43 +262,51 @@ pub fn lock_owner(path: &Path) -> Result<Option<Owner>, StoreError> {
 
 /// Whether the directory is a store's; `false` if it is nobody's yet.
 pub(crate) fn check_format(disk: &dyn Disk) -> Result<bool, StoreError> {
-    let path = disk.place(layout::FORMAT);
-    let bytes = disk.read(layout::FORMAT, layout::MAX_SMALL_BYTES);
-    if let Some(bytes) = bytes.map_err(StoreError::io("read", path.clone()))? {
-        let text = String::from_utf8_lossy(&bytes);
-        let text = text.trim_end();
-        if text == layout::FORMAT_TEXT {
-            return Ok(true);
-        }
-        let found = text.chars().take(80).collect();
-        return Err(if text.starts_with("dalbi generations ") {
-            StoreError::Newer {
-                path,
-                found,
-                known: layout::FORMAT_TEXT,
-            }
-        } else {
-            StoreError::Foreign {
-                path: disk.place(""),
-                found: format!("a file `format` of {found:?}"),
-            }
-        });
+    if has_format(disk)? {
+        return Ok(true);
     }
-    let entries = disk
-        .list("")
-        .map_err(StoreError::io("list", disk.place("")))?;
+    let entries = disk.list("");
+    let entries = entries.map_err(StoreError::io("list", disk.place("")))?;
     // A first start that did not get further, and what a fresh file system holds.
     let ours = [layout::LOCK, "format.new", "lost+found"];
-    match entries
+    let foreign = entries
         .into_iter()
-        .find(|entry| !ours.contains(&entry.name.as_str()))
-    {
+        .find(|entry| !ours.contains(&entry.name.as_str()));
+    match foreign {
         None => Ok(false),
+        // Another process may have made the store since; `format` is the first that it makes.
+        Some(_) if has_format(disk)? => Ok(true),
         Some(entry) => Err(StoreError::Foreign {
             path: disk.place(""),
             found: entry.name,
         }),
     }
+}
+
+fn has_format(disk: &dyn Disk) -> Result<bool, StoreError> {
+    let path = disk.place(layout::FORMAT);
+    let bytes = disk.read(layout::FORMAT, layout::MAX_SMALL_BYTES);
+    let Some(bytes) = bytes.map_err(StoreError::io("read", path.clone()))? else {
+        return Ok(false);
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    let text = text.trim_end();
+    if text == layout::FORMAT_TEXT {
+        return Ok(true);
+    }
+    let found: String = text.chars().take(80).collect();
+    Err(if text.starts_with("dalbi generations ") {
+        StoreError::Newer {
+            path,
+            found,
+            known: layout::FORMAT_TEXT,
+        }
+    } else {
+        StoreError::Foreign {
+            path: disk.place(""),
+            found: format!("a file `format` of {found:?}"),
+        }
+    })
 }
 
 pub(crate) fn read_log(disk: &dyn Disk) -> Result<Vec<u8>, StoreError> {

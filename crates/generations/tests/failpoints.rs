@@ -1,6 +1,6 @@
 //! Real processes that die at each change to a real disk, as the environment asks them to.
 #![cfg(debug_assertions)]
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

@@ -45,6 +45,8 @@ fn any_subset_of_what_was_not_synced_may_be_lost() {
             }
         }
         world.recover(failed);
+        machine.lose_power(&mut random);
+        world.recover(None);
     }
 }
 
