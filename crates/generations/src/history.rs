@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{End, Event, GenerationId, Record, RecordHash, TreeId};
+use crate::{End, Event, GenerationId, Manifest, Record, RecordHash, TreeId};
 
 /// The last thing that happened to a generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,6 +94,19 @@ pub struct Pending {
     pub detail: Value,
 }
 
+/// What could be read of a store whose log was damaged.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Remains {
+    /// The generations whose manifests are whole, by number.
+    pub generations: Vec<Generation>,
+    /// Trees that are known as bad, and why.
+    pub bad: BTreeMap<TreeId, String>,
+    /// Generations in the order of their last confirmation.
+    pub confirmed: Vec<GenerationId>,
+    /// The number of the next generation.
+    pub next_number: u64,
+}
+
 /// The log's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tip {
@@ -111,8 +124,8 @@ pub(crate) struct History {
     /// Of every generation there ever was: `previous` follows them past collected ones.
     parents: HashMap<GenerationId, Option<GenerationId>>,
     bad: HashMap<TreeId, String>,
-    /// When each was last confirmed, as a sequence number.
-    confirmed: BTreeMap<u64, GenerationId>,
+    /// In the order of their last confirmation.
+    confirmed: Vec<GenerationId>,
     current: Option<GenerationId>,
     pending: Option<Pending>,
     next_number: u64,
@@ -126,7 +139,7 @@ impl Default for History {
             numbers: HashMap::new(),
             parents: HashMap::new(),
             bad: HashMap::new(),
-            confirmed: BTreeMap::new(),
+            confirmed: Vec::new(),
             current: None,
             pending: None,
             next_number: 1,
@@ -155,6 +168,13 @@ impl History {
         let at = record.at_unix_ms;
         match &record.event {
             Event::Opened { .. } => Ok(()),
+            Event::Salvaged { remains, .. } if record.seq == 1 => {
+                self.salvaged(remains);
+                Ok(())
+            }
+            Event::Salvaged { .. } => {
+                Err("what was salvaged stands at a log's beginning".to_owned())
+            }
             Event::Staged { id, .. } if self.parents.contains_key(id) => {
                 Err(format!("generation {} is staged twice", id.short()))
             }
@@ -259,6 +279,23 @@ impl History {
         self.next_number = self.next_number.max(number + 1);
     }
 
+    fn salvaged(&mut self, remains: &Remains) {
+        for generation in &remains.generations {
+            self.numbers.insert(generation.id, generation.number);
+            self.parents.insert(generation.id, generation.parent);
+            self.generations
+                .insert(generation.number, generation.clone());
+        }
+        self.bad = remains.bad.clone().into_iter().collect();
+        self.confirmed.clone_from(&remains.confirmed);
+        let current = remains
+            .generations
+            .iter()
+            .find(|generation| generation.current);
+        self.current = current.map(|generation| generation.id);
+        self.next_number = remains.next_number;
+    }
+
     fn intend(&mut self, id: GenerationId, from: Option<GenerationId>) -> Result<(), String> {
         self.known(id)?;
         if let Some(pending) = &self.pending {
@@ -283,8 +320,8 @@ impl History {
             generation.current = generation.id == id;
         }
         self.current = Some(id);
-        self.confirmed.retain(|_, confirmed| *confirmed != id);
-        self.confirmed.insert(record.seq, id);
+        self.confirmed.retain(|confirmed| *confirmed != id);
+        self.confirmed.push(id);
         if let Some(tree) = self.tree(id) {
             self.bad.remove(&tree);
             self.mark_bad();
@@ -308,7 +345,7 @@ impl History {
         if let Some(number) = self.numbers.remove(&id) {
             self.generations.remove(&number);
         }
-        self.confirmed.retain(|_, confirmed| *confirmed != id);
+        self.confirmed.retain(|confirmed| *confirmed != id);
         Ok(())
     }
 
@@ -346,6 +383,60 @@ impl History {
             generation.current = generation.id == id;
         }
         self.current = Some(id);
+    }
+
+    /// What is to be kept of it, and the manifests that no readable record names.
+    pub(crate) fn remains(&self, manifests: &[Manifest]) -> Remains {
+        let mut generations: BTreeMap<u64, Generation> = BTreeMap::new();
+        let mut next_number = self.next_number;
+        let known = manifests.iter().filter_map(|it| self.generation(it.id));
+        generations.extend(known.map(|generation| (generation.number, generation.clone())));
+        for manifest in manifests {
+            next_number = next_number.max(manifest.number + 1);
+            // A number was given twice if the first staging was interrupted.
+            let generation = generations.entry(manifest.number);
+            generation.or_insert_with(|| self.unrecorded(manifest));
+        }
+        for generation in generations.values_mut() {
+            generation.current = self.current == Some(generation.id);
+            if generation.current {
+                generation.state = State::Confirmed;
+            } else if generation.state == State::Pending {
+                generation.state = State::Crashed;
+            }
+        }
+        let is_kept = |id: &&GenerationId| generations.values().any(|it| it.id == **id);
+        let mut confirmed: Vec<GenerationId> =
+            self.confirmed.iter().filter(is_kept).copied().collect();
+        confirmed.retain(|id| self.current != Some(*id));
+        confirmed.extend(self.current);
+        Remains {
+            generations: generations.into_values().collect(),
+            bad: self.bad.clone().into_iter().collect(),
+            confirmed,
+            next_number,
+        }
+    }
+
+    fn unrecorded(&self, manifest: &Manifest) -> Generation {
+        Generation {
+            id: manifest.id,
+            number: manifest.number,
+            parent: manifest.parent,
+            tree: manifest.tree,
+            author: manifest.author.clone(),
+            reason: manifest.reason.clone(),
+            source: manifest.source.clone(),
+            created_unix_ms: manifest.created_unix_ms,
+            documents: manifest.documents.len() as u64,
+            bytes: manifest.bytes(),
+            state: State::Staged,
+            current: false,
+            bad: self.bad.contains_key(&manifest.tree),
+            pins: Vec::new(),
+            confirmed_unix_ms: None,
+            why: Some("salvaged: what became of it is lost".to_owned()),
+        }
     }
 
     pub(crate) fn tip(&self) -> Tip {
@@ -405,7 +496,7 @@ impl History {
                 .take(keep)
                 .map(|generation| generation.id),
         );
-        kept.extend(self.confirmed.values().rev().take(keep));
+        kept.extend(self.confirmed.iter().rev().take(keep));
         kept.extend(self.current);
         kept.extend(self.previous().map(|generation| generation.id));
         kept.extend(

@@ -58,7 +58,7 @@ mod view;
 
 pub use error::{Damage, FindError, StageError, StoreError};
 pub use hash::{GenerationId, HashError, ObjectId, RecordHash, TreeId};
-pub use history::{Generation, Pending, State};
+pub use history::{Generation, Pending, Remains, State};
 pub use layout::MAX_ASIDE_BYTES;
 pub use log::{End, Event, Record};
 pub use manifest::{DocumentRef, Manifest};

@@ -13,10 +13,12 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{GenerationId, RecordHash, TreeId};
+use crate::history::Remains;
+use crate::{GenerationId, ObjectId, RecordHash, TreeId};
 
-/// Bytes of a record's text. The longest thing in one is the detail, of at most 64 KiB.
-pub const MAX_RECORD_BYTES: usize = 1 << 20;
+/// Bytes of a record's text. The longest is of what was salvaged, with a generation in some hundred bytes; of others
+/// the longest part is the detail, of at most 64 KiB.
+pub const MAX_RECORD_BYTES: usize = 64 << 20;
 /// Eight digits of length, 64 of hash, two blanks.
 const HEAD_BYTES: usize = 8 + 1 + 64 + 1;
 
@@ -57,6 +59,17 @@ pub enum Event {
         pid: u32,
         /// What it was started as.
         command: String,
+    },
+    /// The log was damaged, and this one begins with what could be read of the store.
+    Salvaged {
+        /// The file that the damaged log is kept in.
+        file: String,
+        /// The BLAKE3 hash of that file.
+        hash: ObjectId,
+        /// What could be read.
+        remains: Box<Remains>,
+        /// Records of the damaged log that other files name, by hash.
+        superseded: Vec<RecordHash>,
     },
     /// A generation was written.
     Staged {
@@ -158,7 +171,7 @@ impl Event {
     /// The generation that it is about, if it is one.
     pub fn id(&self) -> Option<GenerationId> {
         match self {
-            Self::Opened { .. } | Self::Collected { .. } => None,
+            Self::Opened { .. } | Self::Salvaged { .. } | Self::Collected { .. } => None,
             Self::Staged { id, .. }
             | Self::Intent { id, .. }
             | Self::Extended { id, .. }

@@ -18,6 +18,7 @@ use crate::view::{View, check_aside_name, seal_aside, small};
 
 mod collect;
 pub(crate) mod open;
+pub(crate) mod salvage;
 mod stage;
 
 pub use collect::GcReport;
@@ -149,6 +150,18 @@ impl Store {
     /// serves can then still be read with [`View::open`], save where there is none.
     pub fn open(path: &Path, options: OpenOptions) -> Result<(Self, Recovery), StoreError> {
         open::open(open::real_disk(path)?, options)
+    }
+
+    /// Opens a store whose log is damaged: a new log begins with what can be read of it, and the damaged one is kept
+    /// beside it as `log.damaged-N`. A store that is not damaged is opened as by [`open`](Self::open).
+    ///
+    /// Generations whose records are lost are staged ones again; the current one stays current.
+    ///
+    /// # Errors
+    ///
+    /// If the current generation can't be read: restoring a backup is then all that helps. Else as for opening.
+    pub fn salvage(path: &Path, options: OpenOptions) -> Result<(Self, Recovery), StoreError> {
+        salvage::salvage(open::real_disk(path)?, options)
     }
 
     /// Begins a probation: from here until its end, a restart comes up on what is current now.

@@ -81,8 +81,7 @@ impl View {
         report.bytes += bytes.len() as u64;
         let decoded = log::decode(&bytes);
         report.records = decoded.records.len() as u64;
-        let todo =
-            "keep a copy of the whole directory for the audit, and restore the file or start anew";
+        let todo = "restore it from a backup, or salvage the store";
         if let Some(damage) = &self.damage {
             let what = format!("at byte {}: {}", damage.at, damage.what);
             report.add(damage.path.clone(), what, todo);

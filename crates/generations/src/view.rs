@@ -11,7 +11,7 @@ use crate::disk::folder::Folder;
 use crate::error::{Damage, FindError, StoreError};
 use crate::history::{Generation, History, Pending};
 use crate::layout::{self, Current, Epoch, Mark};
-use crate::log::{self, Decoded, Record, Rest};
+use crate::log::{self, Decoded, Event, Record, Rest};
 use crate::store::Owner;
 use crate::{Document, GenerationId, Manifest, ObjectId};
 
@@ -339,7 +339,12 @@ pub(crate) fn replay(
             what: what.clone(),
         });
     }
-    for mark in marks.iter().flatten().filter(|mark| mark.seq > 0) {
+    let superseded = match decoded.records.first().map(|record| &record.event) {
+        Some(Event::Salvaged { superseded, .. }) => superseded.as_slice(),
+        _ => &[],
+    };
+    let holds = |mark: &&Mark| mark.seq > 0 && !superseded.contains(&mark.hash);
+    for mark in marks.iter().flatten().filter(holds) {
         let index = usize::try_from(mark.seq - 1).unwrap_or(usize::MAX);
         match decoded.records.get(index) {
             Some(record) if record.hash == mark.hash => {}

@@ -33,6 +33,14 @@ pub(crate) fn open(
     // Before the lock's file is made in a directory that is somebody else's.
     check_format(&*disk)?;
     let lock = lock(&*disk, &options)?;
+    open_locked(disk, lock, options)
+}
+
+pub(super) fn open_locked(
+    disk: Arc<dyn Disk>,
+    lock: Box<dyn Lock>,
+    options: OpenOptions,
+) -> Result<(Store, Recovery), StoreError> {
     make(&*disk)?;
     let current = small::<Current>(&*disk, layout::CURRENT)?;
     let (history, epoch, torn_bytes) = take_over(&*disk, current)?;
@@ -66,7 +74,7 @@ pub(crate) fn open(
     Ok((store, recovery))
 }
 
-fn lock(disk: &dyn Disk, options: &OpenOptions) -> Result<Box<dyn Lock>, StoreError> {
+pub(super) fn lock(disk: &dyn Disk, options: &OpenOptions) -> Result<Box<dyn Lock>, StoreError> {
     let place = || disk.place(layout::LOCK);
     for tried in 1..=LOCK_TRIES {
         let lock = disk.lock(layout::LOCK);

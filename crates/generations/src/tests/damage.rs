@@ -2,8 +2,9 @@
 
 use super::happy::{Folder, options, proposal, serve};
 use super::model::{Outcome, World, script};
-use crate::disk::simulated::Machine;
+use crate::disk::simulated::{Fault, Machine};
 use crate::store::open::open;
+use crate::store::salvage::salvage;
 use crate::*;
 
 fn written() -> (Machine, GenerationId) {
@@ -192,4 +193,90 @@ fn too_long_a_reason_is_cut_and_too_much_evidence_left_out() {
     };
     assert!(detail["left_out_bytes"].as_u64().unwrap() > MAX_DETAIL_BYTES as u64);
     assert!(store.verify(&[], false).unwrap().is_clean());
+}
+
+#[test]
+fn a_damaged_log_is_kept_and_a_new_one_begins_with_what_can_be_read() {
+    let (machine, current) = written();
+    let log = machine.contents("log").unwrap();
+    let mut changed = log.clone();
+    changed[log.len() / 2] ^= 1;
+    for damaged in [&changed[..], &[], &log[..500]] {
+        let machine = machine.copy();
+        machine.overwrite("log", damaged);
+        let (mut store, recovery) = salvage(machine.start(), options(9)).unwrap();
+        assert_eq!(recovery.crashed, None);
+        assert_eq!(machine.contents("log.damaged-1").unwrap(), damaged);
+        assert_eq!(store.current(), Some(current));
+        assert_eq!(store.documents(current).unwrap().len(), 2);
+        let numbers: Vec<u64> = store.list().iter().map(|it| it.number).collect();
+        assert_eq!(numbers, [1, 4]);
+        assert!(store.find("current").unwrap().current);
+        assert!(store.verify(&[], false).unwrap().is_clean());
+        let id = serve(&mut store, &["new"], 10);
+        assert_eq!(store.generation(id).unwrap().number, 5);
+        assert_eq!(store.previous().unwrap().id, current);
+        drop(store);
+        let (store, recovery) = open(machine.start(), options(11)).unwrap();
+        assert_eq!(recovery, Recovery::default());
+        assert_eq!(store.current(), Some(id));
+        let records = store.log().unwrap();
+        assert!(matches!(records[0].event, Event::Salvaged { .. }));
+        assert!(
+            records[0].why.contains("damaged at byte"),
+            "{}",
+            records[0].why
+        );
+        drop(store);
+
+        // It may be damaged again.
+        let mut log = machine.contents("log").unwrap();
+        log[100] ^= 1;
+        machine.overwrite("log", &log);
+        let (store, _) = salvage(machine.start(), options(12)).unwrap();
+        assert_eq!(store.current(), Some(id));
+        assert_eq!(machine.contents("log.damaged-2").unwrap(), log);
+    }
+}
+
+#[test]
+fn a_salvage_that_dies_is_done_again() {
+    let (machine, current) = written();
+    let mut log = machine.contents("log").unwrap();
+    let middle = log.len() / 2;
+    log[middle] ^= 1;
+    machine.overwrite("log", &log);
+    for at in 1.. {
+        for seed in 0..4 {
+            let copy = machine.copy();
+            copy.plan(Some(Fault::Kill { at }));
+            let is_done = salvage(copy.start(), options(9)).is_ok() && copy.operations() < at;
+            copy.lose_power(&mut fastrand::Rng::with_seed(seed));
+            let (store, _) = salvage(copy.start(), options(9)).unwrap();
+            assert_eq!(store.current(), Some(current));
+            assert_eq!(copy.contents("log.damaged-1").unwrap(), log);
+            assert_eq!(copy.contents("log.damaged-2"), None);
+            assert!(store.verify(&[], false).unwrap().is_clean());
+            if is_done {
+                assert!(at > 20, "{at}");
+                return;
+            }
+        }
+    }
+}
+
+#[test]
+fn an_intact_store_is_salvaged_by_opening_it_and_a_broken_current_one_not_at_all() {
+    let (machine, current) = written();
+    let (store, _) = salvage(machine.start(), options(9)).unwrap();
+    assert_eq!(machine.contents("log.damaged-1"), None);
+    drop(store);
+    machine.overwrite("log", b"");
+    let manifest = format!("manifests/{current}");
+    machine.overwrite(&manifest, b"{}");
+    let error = salvage(machine.start(), options(9))
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains(&manifest), "{error}");
+    assert_eq!(machine.contents("log").unwrap(), b"");
 }
