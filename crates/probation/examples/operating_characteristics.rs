@@ -27,6 +27,7 @@ fn main() {
             Weather::Failing,
             Weather::Noisy,
             Weather::Crowded,
+            Weather::Starved,
             Weather::Rough,
         ] {
             for requests_per_second in [1.0, 20.0, 500.0, 5000.0] {
@@ -58,6 +59,7 @@ fn main() {
             Weather::Failing,
             Weather::Noisy,
             Weather::Crowded,
+            Weather::Starved,
             Weather::Rough,
         ] {
             for requests_per_second in [20.0, 500.0] {

@@ -14,8 +14,11 @@ use crate::{
 /// Harm that is the configuration's comes again.
 const LEAST_HARMFUL_TICKS: u64 = 3;
 
-/// Evidence has to stand without the worst second: a pause of the machine is over by then.
-const BURST_TICKS: usize = TICKS_PER_SECOND as usize;
+/// Evidence of failures has to stand without the worst second: a pause of the machine is over by then.
+const WORST_FAILING: usize = TICKS_PER_SECOND as usize;
+
+/// That of slowness without the worst two: whatever else takes the machine for a while makes all slow.
+const WORST_SLOW: usize = 2 * TICKS_PER_SECOND as usize;
 
 /// Blocks of ticks over which the window before the swap is asked how much it varies: a burst, a second, five
 /// seconds, a quarter of a minute.
@@ -37,7 +40,7 @@ pub(crate) struct BeforeTest {
     clipped_new: Sample,
     dispersion_before: f64,
     dispersion_since: Dispersion,
-    worst: WorstTicks<BURST_TICKS>,
+    worst: WorstTicks,
     harmful_ticks: u64,
 }
 
@@ -78,7 +81,11 @@ impl BeforeTest {
             clipped_new: Sample::default(),
             dispersion_before: dispersion.estimate(),
             dispersion_since: Dispersion::over(&LENGTHS_SINCE),
-            worst: WorstTicks::new(),
+            worst: WorstTicks::of(if signal.quantile().is_some() {
+                WORST_SLOW
+            } else {
+                WORST_FAILING
+            }),
             harmful_ticks: 0,
         }
     }

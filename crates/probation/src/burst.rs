@@ -2,22 +2,23 @@
 
 use crate::e_value::Sample;
 
-/// The `TICKS` successive ticks, among all such, with the most bad ones beyond what was expected.
+/// The successive ticks, among all such, with the most bad ones beyond what was expected.
 ///
 /// A machine that stops for 300 ms, or a connection that is lost, hits all requests of a few ticks in a row. Such a
 /// thing happens with any configuration; a bad configuration goes on.
 #[derive(Clone, Debug)]
-pub(crate) struct WorstTicks<const TICKS: usize> {
-    recent: [Sample; TICKS],
+pub(crate) struct WorstTicks {
+    recent: Vec<Sample>,
     next: usize,
     worst: Sample,
     excess: f64,
 }
 
-impl<const TICKS: usize> WorstTicks<TICKS> {
-    pub(crate) fn new() -> Self {
+impl WorstTicks {
+    /// Of so many ticks, at least one.
+    pub(crate) fn of(ticks: usize) -> Self {
         Self {
-            recent: [Sample::default(); TICKS],
+            recent: vec![Sample::default(); ticks.max(1)],
             next: 0,
             worst: Sample::default(),
             excess: 0.0,
@@ -27,11 +28,9 @@ impl<const TICKS: usize> WorstTicks<TICKS> {
     /// Takes a tick's counts, where a share of `expected` is usual.
     pub(crate) fn observe(&mut self, tick: Sample, expected: f64) {
         self.recent[self.next] = tick;
-        self.next = (self.next + 1) % TICKS;
-        let window = self
-            .recent
-            .iter()
-            .fold(Sample::default(), |sum, &tick| sum + tick);
+        self.next = (self.next + 1) % self.recent.len();
+        let sum = |sum, &tick| sum + tick;
+        let window = self.recent.iter().fold(Sample::default(), sum);
         let excess = window.bad - expected * window.requests;
         if excess > self.excess {
             (self.worst, self.excess) = (window, excess);
@@ -50,7 +49,7 @@ mod tests {
 
     #[test]
     fn the_worst_ticks_may_begin_at_any_tick() {
-        let mut worst = WorstTicks::<5>::new();
+        let mut worst = WorstTicks::of(5);
         let tick = |bad: f64| Sample {
             requests: 10.0,
             bad,
@@ -64,7 +63,7 @@ mod tests {
 
     #[test]
     fn quiet_ticks_take_nothing_away() {
-        let mut worst = WorstTicks::<5>::new();
+        let mut worst = WorstTicks::of(5);
         for _ in 0..20 {
             worst.observe(
                 Sample {

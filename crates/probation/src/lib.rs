@@ -57,7 +57,7 @@
 //!
 //! That is exact for independent requests. Real ones come in bursts and waves, and here no lot tells those from harm:
 //! so all counts are divided by how much more they vary than independent ones would (Pearson's statistic, largest
-//! over blocks of a tick to 15 s), a tick counts only so far, evidence has to stand without its worst second, and harm
+//! over blocks of a tick to 15 s), a tick counts only so far, evidence has to stand without its worst second (for latencies, two), and harm
 //! has to show in three ticks. This is no proof but practice; the simulations say how it does. A longer baseline,
 //! half a minute and more, tells more of the waves.
 //!

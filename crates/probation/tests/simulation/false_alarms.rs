@@ -36,6 +36,7 @@ fn a_canary_in_any_weather() {
         Weather::Failing,
         Weather::Noisy,
         Weather::Crowded,
+        Weather::Starved,
         Weather::Rough,
     ] {
         for (rate, runs) in RATES {
@@ -62,6 +63,7 @@ fn after_a_window_before() {
         Weather::Failing,
         Weather::Noisy,
         Weather::Crowded,
+        Weather::Starved,
         Weather::Rough,
     ] {
         for (rate, runs) in RATES {

@@ -18,6 +18,9 @@ pub(crate) enum Weather {
     /// Noisy, and a neighbour takes the machine every half minute or so for about ten seconds: all latencies are then
     /// a quarter longer, and one in twenty three times as long.
     Crowded,
+    /// Noisy, and something else takes the machine every 40 s for about two seconds: all latencies are then four times as
+    /// long.
+    Starved,
     /// Noisy, and latencies grow by a fifth each minute, the load swings by half, failures come in bursts of about
     /// a second (every tenth request) three times a minute.
     Rough,
@@ -128,7 +131,7 @@ struct World {
     seconds: f64,
     /// The wandering part of the logarithm of latency.
     level: f64,
-    /// Whether the neighbour is at work.
+    /// Whether a neighbour has the machine.
     crowded: bool,
     /// Ticks left of a burst of failures.
     burst: u32,
@@ -146,7 +149,7 @@ impl World {
             per_tick: case.requests_per_second * TICK_SECONDS,
             seconds: rng.f64() * 60.0,
             level: 0.0,
-            crowded: rng.f64() < 0.25,
+            crowded: case.weather == Weather::Crowded && rng.f64() < 0.25,
             burst: 0,
             empty: Histogram::new(&bounds()),
             tail: quantiles(rough),
@@ -210,7 +213,7 @@ impl World {
                 (sky.failing, sky.refused) = (0.01, 0.05);
                 return sky;
             }
-            Weather::Noisy | Weather::Crowded | Weather::Rough => {}
+            Weather::Noisy | Weather::Crowded | Weather::Starved | Weather::Rough => {}
         }
         // Forgets within about four seconds.
         let kept: f64 = 0.95;
@@ -226,6 +229,13 @@ impl World {
             if self.crowded {
                 sky.slowdown *= 1.25;
                 sky.stretched = 0.05;
+            }
+        }
+        if self.weather == Weather::Starved {
+            let change = if self.crowded { 2.0 } else { 40.0 };
+            self.crowded ^= self.rng.f64() < TICK_SECONDS / change;
+            if self.crowded {
+                sky.slowdown *= 4.0;
             }
         }
         if self.weather == Weather::Rough {
