@@ -143,8 +143,7 @@ pub(crate) async fn serve(
     address: SocketAddr,
     place: Place,
 ) {
-    let snapshot = worker.snapshot();
-    let Some(listener) = snapshot.listener(address) else {
+    let Some((snapshot, listener)) = worker.snapshot_at(address) else {
         return;
     };
     let tls = snapshot.shared.listeners[listener]

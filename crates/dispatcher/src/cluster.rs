@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use alba::{Balancer, Completion, EndpointId, Locality, Pick, PickRequest, Policy, Rng, Settings};
@@ -36,6 +36,8 @@ pub(crate) struct Cluster {
     /// Where users are, by their addresses.
     places: Option<Arc<Places>>,
     settings: Settings,
+    /// The same for all clusters whose endpoints share their state: what one learns, the others know.
+    pub(crate) lineage: u64,
     /// Replaced when endpoints come and go, which makes no new snapshot.
     members: ArcSwap<Members>,
 }
@@ -96,14 +98,52 @@ impl Drop for Permit {
     }
 }
 
+/// The cluster of the same name that another one is made after.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ancestor<'c> {
+    pub(crate) cluster: &'c Cluster,
+    /// It goes on serving beside the new one.
+    pub(crate) stays: bool,
+}
+
+impl Ancestor<'_> {
+    /// Whether the two may share their endpoints' states. One that serves all requests must not lose endpoints to what
+    /// another one, still to be proved, checks or ejects.
+    fn shares_state(
+        &self,
+        config: &mesh::Cluster,
+        settings: &Settings,
+        endpoints: &[alba::Endpoint],
+    ) -> bool {
+        let before = self.cluster;
+        let judged = settings.outlier_detection.is_some() || settings.slow_start.is_some();
+        let same_endpoints = || {
+            let ids = &before.members().ids;
+            ids.len() == endpoints.len() && endpoints.iter().all(|one| ids.contains(&one.id))
+        };
+        !self.stays
+            || (before.config.health_check == config.health_check
+                && before.settings.outlier_detection == settings.outlier_detection
+                && before.settings.slow_start == settings.slow_start
+                // What is due by the clock is done once for all that share it, by the list of whoever does it.
+                && (!judged || same_endpoints()))
+    }
+}
+
+/// A lineage that no cluster has yet.
+fn new_lineage() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
 impl Cluster {
-    /// Builds a cluster, taking over what `previous`, the cluster of the same name, has learned.
+    /// Builds a cluster, taking over what its ancestor has learned.
     /// `addresses` are what is known so far of the names among its endpoints.
     pub(crate) fn build(
         config: &mesh::Cluster,
         options: &Options,
         places: Option<Arc<Places>>,
-        previous: Option<&Self>,
+        ancestor: Option<Ancestor<'_>>,
         addresses: &dyn Fn(&str, u16) -> Vec<SocketAddr>,
     ) -> Result<Self, TlsError> {
         let alpn: &[u8] = match config.protocol {
@@ -131,19 +171,19 @@ impl Cluster {
         let (endpoints, targets) = members(config, addresses);
         let settings = settings(config, options);
         let now = clock::now();
-        let (balancer, usage) = match previous {
-            None => (
-                Balancer::new(settings.clone(), &endpoints, now),
-                Arc::default(),
-            ),
-            Some(previous) => (
-                previous
-                    .members
-                    .load()
-                    .balancer
-                    .apply(settings.clone(), &endpoints, now),
-                previous.usage.clone(),
-            ),
+        let previous = ancestor.map(|ancestor| ancestor.cluster);
+        let sharing =
+            ancestor.filter(|ancestor| ancestor.shares_state(config, &settings, &endpoints));
+        let (balancer, lineage) = match sharing {
+            Some(Ancestor { cluster, .. }) => {
+                let before = cluster.members();
+                let balancer = before.balancer.apply(settings.clone(), &endpoints, now);
+                (balancer, cluster.lineage)
+            }
+            None => {
+                let balancer = Balancer::new(settings.clone(), &endpoints, now);
+                (balancer, new_lineage())
+            }
         };
         if config.health_check.is_none() {
             // Nobody would ever call an endpoint healthy again that an earlier check put aside.
@@ -154,11 +194,12 @@ impl Cluster {
         Ok(Self {
             config: config.clone(),
             tls,
-            usage,
+            usage: previous.map_or_else(Arc::default, |previous| previous.usage.clone()),
             reads_reports: matches!(&settings.policy, Policy::Alba(alba) if !alba.without.reports),
             gate: gate(config.admission.as_ref(), previous),
             places,
             settings,
+            lineage,
             members: ArcSwap::from_pointee(Members::new(balancer, &endpoints, targets)),
         })
     }

@@ -17,7 +17,9 @@ use crate::dispatcher::Applied;
 use crate::health;
 use crate::inspector::Inspector;
 use crate::names::{self, Schedule};
-use crate::snapshot::Snapshot;
+use crate::pulse::Pulse;
+use crate::snapshot::{InForce, Snapshot};
+use crate::telemetry::generation;
 use crate::worker::Shared;
 
 /// How long the first look-up may hold up the start.
@@ -34,7 +36,8 @@ const BALANCER_INTERVAL: Duration = Duration::from_millis(500);
 pub(crate) struct Control {
     pub(crate) shared: Arc<Shared>,
     pub(crate) admin: Option<SocketAddr>,
-    snapshot: ArcSwap<Snapshot>,
+    pub(crate) pulse: Arc<Pulse>,
+    in_force: ArcSwap<InForce>,
     /// What is known of names, in the order of their answers.
     addresses: Mutex<HashMap<String, Vec<IpAddr>>>,
     status: Mutex<Status>,
@@ -66,7 +69,8 @@ impl Control {
         Self {
             shared,
             admin,
-            snapshot: ArcSwap::new(snapshot),
+            pulse: Pulse::new(),
+            in_force: ArcSwap::from_pointee(InForce::all(snapshot)),
             addresses: Mutex::default(),
             status: Mutex::default(),
             log_lines_dropped,
@@ -75,20 +79,30 @@ impl Control {
         }
     }
 
-    /// The snapshot in force.
-    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
-        self.snapshot.load_full()
+    /// What serves.
+    pub(crate) fn in_force(&self) -> Arc<InForce> {
+        self.in_force.load_full()
     }
 
-    /// Takes note of a snapshot that the workers serve by.
-    pub(crate) fn applied(&self, snapshot: Arc<Snapshot>, applied: &Applied) {
-        self.snapshot.store(snapshot);
+    /// The snapshot that serves all requests but the canary's.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.in_force.load().base.clone()
+    }
+
+    /// Takes note of what the workers serve by.
+    pub(crate) fn serves(&self, in_force: InForce) {
+        self.in_force.store(Arc::new(in_force));
+        self.shared.registry.prune();
+        self.changed.notify_one();
+    }
+
+    /// Takes note that it is another configuration.
+    pub(crate) fn applied(&self, applied: &Applied) {
         let mut status = self.status();
         status.applied += 1;
         status.applied_at = Some(SystemTime::now());
         status.took = applied.took;
         status.rejection = None;
-        self.changed.notify_one();
     }
 
     /// Takes note of documents that were refused.
@@ -158,7 +172,7 @@ impl Control {
 
     /// Gives clusters the addresses that are known now.
     fn resolve(&self, concerns: impl Fn(&str) -> bool) {
-        for cluster in &self.snapshot().clusters {
+        for (_, cluster) in self.in_force().clusters() {
             if cluster.names().any(|(name, _)| concerns(name)) {
                 cluster.resolve(&|name, port| self.addresses(name, port));
             }
@@ -172,10 +186,17 @@ impl Control {
 
     /// `/config/status`.
     pub(crate) fn status_json(&self) -> serde_json::Value {
-        let snapshot = self.snapshot();
+        let in_force = self.in_force();
+        let snapshot = &in_force.base;
+        let canary = in_force.canary.as_ref().map(|canary| {
+            let generation = &*canary.snapshot.generation;
+            serde_json::json!({ "generation": generation, "share": canary.share })
+        });
         let status = self.status();
         serde_json::json!({
             "snapshot": snapshot.number,
+            "generation": &*snapshot.generation,
+            "canary": canary,
             "applied_at": status.applied_at.map(unix_seconds),
             "apply_ms": status.took.as_secs_f64() * 1e3,
             "applied": status.applied,
@@ -192,14 +213,15 @@ impl Control {
 
     /// `/metrics`: what the requests' own series do not say.
     pub(crate) fn write_metrics(&self, out: &mut String) {
-        self.shared.registry.write(out);
-        let snapshot = self.snapshot();
+        let in_force = self.in_force();
+        let snapshot = &in_force.base;
+        let mut text = String::new();
+        self.shared.registry.write(&mut text);
         let status = self.status();
         let (reloads, connections) = ("dalbi_config_reloads_total", "dalbi_client_connections");
         let open = self.shared.connections.load(Ordering::Relaxed);
         let dropped = self.log_lines_dropped.load(Ordering::Relaxed);
         let applied_at = status.applied_at.map_or(0.0, unix_seconds);
-        let mut text = String::new();
         let mut metric = |name: &str, kind: &str, help: &str, lines: &[(String, f64)]| {
             writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}")
                 .expect("a string takes all");
@@ -247,9 +269,11 @@ impl Control {
             "Lines dropped because the disk was slow.",
             &plain(dropped as f64),
         );
-        let clusters = crate::views::ClusterView::all(&snapshot);
-        let label =
-            |cluster: &crate::views::ClusterView| format!("{{cluster=\"{}\"}}", cluster.name);
+        let clusters = crate::views::ClusterView::all(&in_force);
+        let label = |cluster: &crate::views::ClusterView| match cluster.generation.as_str() {
+            "" => format!("{{cluster=\"{}\"}}", cluster.name),
+            id => format!("{{generation=\"{id}\",cluster=\"{}\"}}", cluster.name),
+        };
         let per_cluster =
             |value: &dyn Fn(&crate::views::ClusterView) -> f64| -> Vec<(String, f64)> {
                 clusters
@@ -299,7 +323,7 @@ impl Control {
             "Requests that wait for their tenant's turn.",
             &per_cluster(&|cluster| cluster.admission_waiting as f64),
         );
-        out.push_str(&text);
+        generation::label(&text, &snapshot.generation, out);
     }
 }
 
@@ -320,6 +344,7 @@ pub(crate) fn run(control: &Arc<Control>, admin: Option<std::net::TcpListener>) 
         if let Some(admin) = admin {
             tokio::task::spawn_local(admin::serve(Inspector::new(control.clone()), admin));
         }
+        tokio::task::spawn_local(control.pulse.clone().beat());
         tokio::task::spawn_local(resolve_names(control.clone()));
         tokio::task::spawn_local(reload_files(control.clone()));
         tokio::task::spawn_local(wake_balancers(control.clone()));
@@ -332,13 +357,12 @@ pub(crate) fn run(control: &Arc<Control>, admin: Option<std::net::TcpListener>) 
 
 async fn resolve_names(control: Arc<Control>) {
     let mut schedule = Schedule::new(control.shared.options.dns_server);
-    let mut number = None;
+    let mut known: Option<Arc<InForce>> = None;
     loop {
-        let snapshot = control.snapshot();
-        if number != Some(snapshot.number) {
-            number = Some(snapshot.number);
-            let clusters = snapshot.clusters.iter();
-            let names = clusters.flat_map(|cluster| cluster.names());
+        let in_force = control.in_force();
+        if known.is_none_or(|known| !Arc::ptr_eq(&known, &in_force)) {
+            let clusters = in_force.clusters();
+            let names = clusters.flat_map(|(_, cluster)| cluster.names());
             let names: BTreeSet<_> = names.map(|(name, _)| name.to_owned()).collect();
             control
                 .addresses
@@ -349,7 +373,7 @@ async fn resolve_names(control: Arc<Control>) {
             // An answer may have come while the snapshot was built.
             control.resolve(|_| true);
         }
-        drop(snapshot);
+        known = Some(in_force);
         tokio::select! {
             answer = schedule.next() => if let Some((name, addresses)) = answer {
                 control.found(name.clone(), addresses);
@@ -364,9 +388,10 @@ async fn reload_files(control: Arc<Control>) {
     let mut ticks = tokio::time::interval(FILE_INTERVAL);
     loop {
         ticks.tick().await;
-        let snapshot = control.snapshot();
-        snapshot.reload_certificates();
-        snapshot.reload_places();
+        for snapshot in control.in_force().snapshots() {
+            snapshot.reload_certificates();
+            snapshot.reload_places();
+        }
     }
 }
 
@@ -375,7 +400,7 @@ async fn wake_balancers(control: Arc<Control>) {
     loop {
         let now = clock::now();
         let mut next = now + BALANCER_INTERVAL;
-        for cluster in &control.snapshot().clusters {
+        for (_, cluster) in control.in_force().clusters() {
             let members = cluster.members();
             let Some(due) = members.balancer.poll_timeout() else {
                 continue;

@@ -1,6 +1,5 @@
 //! A running data plane, as the binary holds it.
 
-use std::collections::HashSet;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -15,9 +14,11 @@ use crate::control::{self, Control};
 use crate::inspector::Inspector;
 use crate::options::Options;
 use crate::places::PlacesError;
-use crate::snapshot::Snapshot;
+use crate::pulse::Pulse;
+use crate::snapshot::{Before, Canary, InForce, Snapshot};
 use crate::sockets::{Inherited, Unclaimed, listen, probe};
 use crate::telemetry::access_log::Log;
+use crate::telemetry::tally::Tally;
 use crate::transport::tls::TlsError;
 use crate::views::{ClusterView, ListenerView};
 use crate::worker::{self, Command, Shared};
@@ -141,13 +142,14 @@ pub struct Dispatcher {
     control: Arc<Control>,
     workers: Vec<Worker>,
     control_thread: Option<JoinHandle<()>>,
-    /// Held while a configuration is taken: one after the other.
-    applying: Mutex<()>,
+    /// The number of the newest snapshot. Held while what serves is changed: one change after the other.
+    newest: Mutex<u64>,
 }
 
 #[derive(Debug)]
 struct Worker {
     commands: UnboundedSender<Command>,
+    pulse: Arc<Pulse>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -187,7 +189,7 @@ impl Dispatcher {
             connections: Arc::new(AtomicUsize::new(0)),
             draining: AtomicBool::new(false),
         });
-        let empty = Snapshot::build(Arc::default(), "", &shared.options, None, &|_, _| {
+        let empty = Snapshot::build(Arc::default(), "", 0, &shared.options, None, &|_, _| {
             Vec::new()
         })?;
         let empty = Arc::new(empty);
@@ -200,7 +202,7 @@ impl Dispatcher {
         let mut dispatcher = Self {
             workers: Vec::new(),
             control_thread: None,
-            applying: Mutex::new(()),
+            newest: Mutex::new(0),
             shared: shared.clone(),
             control: control.clone(),
         };
@@ -208,17 +210,21 @@ impl Dispatcher {
             let (commands, queue) = unbounded_channel();
             let (shared, empty) = (shared.clone(), empty.clone());
             let seed = seed(index);
+            let pulse = Pulse::new();
+            let beating = pulse.clone();
             let thread = std::thread::Builder::new()
                 .name(format!("worker-{index}"))
-                .spawn(move || worker::run(shared, empty, queue, seed))
+                .spawn(move || worker::run(shared, empty, beating, queue, seed))
                 .map_err(StartError::Thread)?;
             dispatcher.workers.push(Worker {
                 commands,
+                pulse,
                 thread: Some(thread),
             });
         }
         control.resolve_now(&mesh);
-        dispatcher.take(mesh, generation, Unclaimed::new(inherited.sockets))?;
+        let sockets = Unclaimed::new(inherited.sockets);
+        dispatcher.take(mesh, generation, None, sockets)?;
         let thread = std::thread::Builder::new()
             .name("control".into())
             .spawn(move || control::run(&control, admin.map(|(_, socket)| socket)))
@@ -229,39 +235,111 @@ impl Dispatcher {
 
     /// Serves by another mesh from now on, named by its generation's shown id (empty where there is none): all of it
     /// or, with an error, nothing. Requests in flight end by the old one; pools and what balancers learned of
-    /// clusters that stay are kept.
+    /// clusters that stay are kept. A canary ends; if it is this mesh of this generation, it is what serves from now
+    /// on, as it is.
     ///
     /// # Errors
     /// Names the listener, address or certificate that can't be had.
     pub fn apply(&self, mesh: Arc<Mesh>, generation: &str) -> Result<Applied, ApplyError> {
-        self.take(mesh, generation, Unclaimed::default())
+        self.take(mesh, generation, None, Unclaimed::default())
+    }
+
+    /// Serves `share` (0 to 1) of requests by another mesh, and the rest as before. Each request is wholly on one; so
+    /// is a connection whose bytes go on as they are, and each TLS handshake. Listeners of either are open. Endpoints
+    /// that both have share what is learned of them, unless the two check or eject them differently. A canary before
+    /// it ends; of one that is this mesh of this generation only the share changes.
+    ///
+    /// # Errors
+    /// Names the listener, address or certificate that can't be had; all is as it was then.
+    pub fn apply_canary(
+        &self,
+        mesh: Arc<Mesh>,
+        generation: &str,
+        share: f64,
+    ) -> Result<Applied, ApplyError> {
+        let share = share.clamp(0.0, 1.0);
+        self.take(mesh, generation, Some(share), Unclaimed::default())
+    }
+
+    /// Ends the canary: all requests are served as those beside it were. Tells whether there was one.
+    pub fn drop_canary(&self) -> bool {
+        let _one_at_a_time = self.newest.lock().expect("no panic holds it");
+        let before = self.control.in_force();
+        if before.canary.is_some() {
+            let in_force = InForce::all(before.base.clone());
+            self.serve(in_force, &mut Unclaimed::default())
+                .expect("no listener is opened");
+        }
+        before.canary.is_some()
     }
 
     fn take(
         &self,
         mesh: Arc<Mesh>,
         generation: &str,
+        share: Option<f64>,
         mut inherited: Unclaimed,
     ) -> Result<Applied, ApplyError> {
         let started = Instant::now();
-        let _one_at_a_time = self.applying.lock().expect("no panic holds it");
-        let before = self.control.snapshot();
-        let addresses = |name: &str, port| self.control.addresses(name, port);
-        let options = &self.shared.options;
-        let snapshot = Snapshot::build(mesh, generation, options, Some(&before), &addresses)?;
-        check_conflicts(&snapshot)?;
-        let listening = |snapshot: &Snapshot| -> HashSet<SocketAddr> {
-            let listeners = snapshot.listeners.iter();
-            listeners.map(|listener| listener.address).collect()
+        let mut newest = self.newest.lock().expect("no panic holds it");
+        let before = self.control.in_force();
+        let canary = before.canary.as_ref().map(|canary| &canary.snapshot);
+        let same = canary
+            .filter(|canary| Arc::ptr_eq(&canary.mesh, &mesh) && *canary.generation == *generation);
+        let snapshot = match same {
+            Some(canary) => canary.clone(),
+            None => {
+                let ancestor = Before {
+                    snapshot: &before.base,
+                    stays: share.is_some(),
+                };
+                let snapshot = Snapshot::build(
+                    mesh,
+                    generation,
+                    *newest + 1,
+                    &self.shared.options,
+                    Some(ancestor),
+                    &|name, port| self.control.addresses(name, port),
+                )?;
+                check_conflicts(&snapshot)?;
+                Arc::new(snapshot)
+            }
         };
-        let (old, new) = (listening(&before), listening(&snapshot));
+        let number = snapshot.number;
+        let in_force = match share {
+            None => InForce::all(snapshot),
+            Some(share) => InForce {
+                base: before.base.clone(),
+                canary: Some(Canary { snapshot, share }),
+            },
+        };
+        let (opened, closed) = self.serve(in_force, &mut inherited)?;
+        *newest = number.max(*newest);
+        let applied = Applied {
+            number,
+            opened,
+            closed,
+            took: started.elapsed(),
+        };
+        self.control.applied(&applied);
+        Ok(applied)
+    }
+
+    /// Has every worker serve by this. Returns which addresses were opened and closed. Call with `newest` held.
+    fn serve(
+        &self,
+        in_force: InForce,
+        inherited: &mut Unclaimed,
+    ) -> Result<(Vec<SocketAddr>, Vec<SocketAddr>), ApplyError> {
+        let before = self.control.in_force();
+        let (old, new) = (before.addresses(), in_force.addresses());
         let opened: Vec<_> = new.difference(&old).copied().collect();
-        let is_first = before.mesh.listeners.is_empty();
+        let is_first = old.is_empty();
         let mut sockets: Vec<Vec<_>> = self.workers.iter().map(|_| Vec::new()).collect();
         for address in &opened {
-            let open = self.open(*address, is_first, &mut inherited);
+            let open = self.open(*address, is_first, inherited);
             let open = open.map_err(|source| ApplyError::Listen {
-                listener: name_of(&snapshot, *address),
+                listener: name_of(in_force.newest(), *address),
                 address: *address,
                 source,
             })?;
@@ -269,11 +347,10 @@ impl Dispatcher {
                 sockets.extend(open.into_iter().map(|socket| (*address, socket)));
             }
         }
-        let snapshot = Arc::new(snapshot);
         let (done, waiting) = std::sync::mpsc::channel();
         for (worker, sockets) in self.workers.iter().zip(sockets) {
-            let command = Command::Apply {
-                snapshot: snapshot.clone(),
+            let command = Command::Serve {
+                in_force: in_force.clone(),
                 sockets,
                 done: done.clone(),
             };
@@ -282,14 +359,8 @@ impl Dispatcher {
         drop(done);
         // Ends when every worker has answered or is gone.
         while waiting.recv().is_ok() {}
-        let applied = Applied {
-            number: snapshot.number,
-            opened,
-            closed: old.difference(&new).copied().collect(),
-            took: started.elapsed(),
-        };
-        self.control.applied(snapshot, &applied);
-        Ok(applied)
+        self.control.serves(in_force);
+        Ok((opened, old.difference(&new).copied().collect()))
     }
 
     /// Every worker's sockets for an address.
@@ -318,6 +389,44 @@ impl Dispatcher {
     /// it as it is.
     pub fn set_objects(&self, objects: serde_json::Value) {
         self.control.set_objects(objects);
+    }
+
+    /// The shown id of the generation that serves all requests but the canary's; empty where there is none.
+    pub fn generation(&self) -> String {
+        self.inspector().generation()
+    }
+
+    /// The canary's generation and its share of requests.
+    pub fn canary(&self) -> Option<(String, f64)> {
+        let in_force = self.control.in_force();
+        let canary = in_force.canary.as_ref()?;
+        Some((canary.snapshot.generation.to_string(), canary.share))
+    }
+
+    /// What the requests of the newest generations came to: first the one in force, then the canary, then those
+    /// before, the newest first.
+    pub fn tallies(&self) -> Vec<Tally> {
+        let in_force = self.control.in_force();
+        let names = in_force.snapshots().map(|one| one.generation.clone());
+        self.shared.registry.tallies(&names.collect::<Vec<_>>())
+    }
+
+    /// How many threads serve.
+    pub fn workers(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// Processor time that all workers have used so far, in seconds; 0.2 s old at most unless a worker is stuck.
+    pub fn busy(&self) -> f64 {
+        let used = self.workers.iter().map(|worker| worker.pulse.cpu());
+        used.sum::<Duration>().as_secs_f64()
+    }
+
+    /// How long ago each worker, and last the control thread, went round: 0.2 s at most while all is well.
+    pub fn heartbeats(&self) -> Vec<Duration> {
+        let workers = self.workers.iter().map(|worker| &worker.pulse);
+        let all = workers.chain([&self.control.pulse]);
+        all.map(|pulse| pulse.age()).collect()
     }
 
     /// A handle for whoever shows what the dispatcher does.

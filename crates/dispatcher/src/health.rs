@@ -20,8 +20,9 @@ use crate::transport::write_all;
 /// How exactly intervals are kept.
 const TICK: Duration = Duration::from_millis(50);
 
-/// An endpoint of a cluster, across snapshots.
-type Checked = (String, EndpointId);
+/// An endpoint of a cluster, across snapshots: by the cluster's lineage. Clusters that share their endpoints' states
+/// share their checks too.
+type Checked = (u64, EndpointId);
 
 /// Where an endpoint's checks stand.
 #[derive(Debug, Default)]
@@ -38,10 +39,10 @@ pub(crate) async fn check(control: Arc<Control>) {
     let mut ticks = tokio::time::interval(TICK);
     loop {
         ticks.tick().await;
-        let snapshot = control.snapshot();
+        let in_force = control.in_force();
         let now = Instant::now();
         let mut current = HashSet::new();
-        for cluster in &snapshot.clusters {
+        for (_, cluster) in in_force.clusters() {
             let Some(check) = &cluster.config.health_check else {
                 continue;
             };
@@ -51,17 +52,18 @@ pub(crate) async fn check(control: Arc<Control>) {
                 .endpoints(crate::clock::at(now))
                 .zip(&members.targets)
             {
-                let key = (cluster.config.name.clone(), endpoint.id);
+                let key = (cluster.lineage, endpoint.id);
+                if !current.insert(key) {
+                    continue;
+                }
                 let mut all = states.borrow_mut();
-                let state = all.entry(key.clone()).or_default();
+                let state = all.entry(key).or_default();
                 if !state.running && state.next.is_none_or(|next| next <= now) {
                     state.running = true;
                     state.next = Some(now + check.interval);
-                    let task =
-                        check_one(cluster.clone(), key.clone(), target.clone(), states.clone());
+                    let task = check_one(cluster.clone(), key, target.clone(), states.clone());
                     tokio::task::spawn_local(task);
                 }
-                current.insert(key);
             }
         }
         states.borrow_mut().retain(|key, _| current.contains(key));
@@ -99,13 +101,13 @@ async fn check_one(
     } else {
         (0, state.bad + 1)
     };
-    let members = cluster.members();
+    let (members, name) = (cluster.members(), &cluster.config.name);
     // Only the crossing of a threshold is news.
     if state.good == check.healthy_threshold {
-        tracing::info!(cluster = key.0, endpoint = %target, "endpoint is healthy");
+        tracing::info!(cluster = name, endpoint = %target, "endpoint is healthy");
         members.balancer.set_health(key.1, true, clock::now());
     } else if state.bad == check.unhealthy_threshold {
-        tracing::warn!(cluster = key.0, endpoint = %target, why, "endpoint is unhealthy");
+        tracing::warn!(cluster = name, endpoint = %target, why, "endpoint is unhealthy");
         members.balancer.set_health(key.1, false, clock::now());
     }
 }

@@ -30,7 +30,7 @@ impl Inspector {
 
     /// How every cluster's endpoints fare.
     pub fn clusters(&self) -> Vec<ClusterView> {
-        ClusterView::all(&self.0.snapshot())
+        ClusterView::all(&self.0.in_force())
     }
 
     /// The same as lines for people.
@@ -40,7 +40,7 @@ impl Inspector {
 
     /// What is listened on.
     pub fn listeners(&self) -> Vec<ListenerView> {
-        ListenerView::all(&self.0.snapshot())
+        ListenerView::all(&self.0.in_force())
     }
 
     /// What became of the configurations so far, and of the objects in the one in force.

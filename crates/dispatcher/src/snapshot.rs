@@ -1,6 +1,7 @@
 //! One configuration in force, shared by the workers and joined with what is each worker's own.
 
-use std::collections::BTreeMap;
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -9,13 +10,79 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use mesh::{ClusterId, ListenerKind, Mesh, UserLocality};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Ancestor, Cluster};
 use crate::dispatcher::ApplyError;
 use crate::options::Options;
 use crate::places::Places;
 use crate::pool::Pool;
-use crate::telemetry::metrics::{Registry, Service, ServiceMetrics};
+use crate::telemetry::generation::GenerationMetrics;
+use crate::telemetry::metrics::{Service, ServiceMetrics};
 use crate::transport::tls::ServerTls;
+
+/// What serves.
+#[derive(Debug, Clone)]
+pub(crate) struct InForce {
+    /// Serves all requests that are not the canary's.
+    pub(crate) base: Arc<Snapshot>,
+    pub(crate) canary: Option<Canary>,
+}
+
+/// A snapshot that serves a share of requests.
+#[derive(Debug, Clone)]
+pub(crate) struct Canary {
+    pub(crate) snapshot: Arc<Snapshot>,
+    /// Of all requests, 0 to 1.
+    pub(crate) share: f64,
+}
+
+impl InForce {
+    /// One snapshot for all requests.
+    pub(crate) fn all(base: Arc<Snapshot>) -> Self {
+        Self { base, canary: None }
+    }
+
+    /// The base, then the canary if there is one.
+    pub(crate) fn snapshots(&self) -> impl Iterator<Item = &Arc<Snapshot>> {
+        let canary = self.canary.iter().map(|canary| &canary.snapshot);
+        std::iter::once(&self.base).chain(canary)
+    }
+
+    /// The newest snapshot.
+    pub(crate) fn newest(&self) -> &Arc<Snapshot> {
+        let canary = self.canary.as_ref();
+        canary.map_or(&self.base, |canary| &canary.snapshot)
+    }
+
+    /// Every cluster once, with its snapshot: the base's, then those that only the canary has.
+    pub(crate) fn clusters(&self) -> impl Iterator<Item = (&Arc<Snapshot>, &Arc<Cluster>)> {
+        let shared: HashSet<*const Cluster> = match &self.canary {
+            None => HashSet::new(),
+            Some(_) => self.base.clusters.iter().map(Arc::as_ptr).collect(),
+        };
+        let canary = self.canary.iter().map(|canary| &canary.snapshot);
+        let own = canary.flat_map(|snapshot| {
+            let clusters = snapshot.clusters.iter();
+            clusters.map(move |cluster| (snapshot, cluster))
+        });
+        let base = self.base.clusters.iter();
+        base.map(|cluster| (&self.base, cluster))
+            .chain(own.filter(move |(_, cluster)| !shared.contains(&Arc::as_ptr(cluster))))
+    }
+
+    /// Where either listens.
+    pub(crate) fn addresses(&self) -> HashSet<SocketAddr> {
+        let listeners = self.snapshots().flat_map(|snapshot| &snapshot.listeners);
+        listeners.map(|listener| listener.address).collect()
+    }
+}
+
+/// Which snapshot another one is made after.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Before<'s> {
+    pub(crate) snapshot: &'s Snapshot,
+    /// It goes on serving beside the new one.
+    pub(crate) stays: bool,
+}
 
 /// What all workers share. Never changed once built, but for certificates read anew.
 #[derive(Debug)]
@@ -41,15 +108,17 @@ pub(crate) struct Listener {
 }
 
 impl Snapshot {
-    /// Builds the snapshot of a mesh; clusters that `previous` has too keep what was learned.
+    /// Builds the snapshot of a mesh; clusters that the one before has too keep what was learned.
     pub(crate) fn build(
         mesh: Arc<Mesh>,
         generation: &str,
+        number: u64,
         options: &Options,
-        previous: Option<&Self>,
+        before: Option<Before<'_>>,
         addresses: &dyn Fn(&str, u16) -> Vec<SocketAddr>,
     ) -> Result<Self, ApplyError> {
-        let known: std::collections::HashMap<&str, &Arc<Cluster>> = previous
+        let previous = before.map(|before| before.snapshot);
+        let known: HashMap<&str, &Arc<Cluster>> = previous
             .iter()
             .flat_map(|previous| &previous.clusters)
             .map(|cluster| (cluster.config.name.as_str(), cluster))
@@ -69,12 +138,10 @@ impl Snapshot {
         }
         let mut clusters = Vec::with_capacity(mesh.clusters.len());
         for config in &mesh.clusters {
-            let before = known.get(config.name.as_str());
-            clusters.push(match before {
+            let known = known.get(config.name.as_str());
+            clusters.push(match known {
                 // An unchanged cluster is shared as it is, unless it may have to read files again.
-                Some(before) if before.config == *config && config.tls.is_none() => {
-                    Arc::clone(before)
-                }
+                Some(known) if known.config == *config && config.tls.is_none() => Arc::clone(known),
                 _ => Arc::new(Cluster::build(
                     config,
                     options,
@@ -82,7 +149,10 @@ impl Snapshot {
                         Some(UserLocality::MaxMind(path)) => places.get(path).cloned(),
                         _ => None,
                     },
-                    before.map(|before| &***before),
+                    known.zip(before).map(|(cluster, before)| Ancestor {
+                        cluster,
+                        stays: before.stays,
+                    }),
                     addresses,
                 )?),
             });
@@ -96,7 +166,7 @@ impl Snapshot {
             });
         }
         Ok(Self {
-            number: previous.map_or(0, |previous| previous.number + 1),
+            number,
             generation: generation.into(),
             mesh,
             clusters,
@@ -154,58 +224,59 @@ fn address(listener: &mesh::Listener, options: &Options) -> Result<SocketAddr, A
 pub(crate) struct LocalSnapshot {
     pub(crate) shared: Arc<Snapshot>,
     clusters: Vec<Rc<LocalCluster>>,
+    /// Each cluster's, for this generation; many are never needed.
+    metrics: Vec<OnceCell<Rc<ServiceMetrics>>>,
+    generation: Rc<GenerationMetrics>,
     /// Requests that no route took.
     pub(crate) unrouted: Rc<ServiceMetrics>,
 }
 
-/// A cluster with a worker's pool and metrics.
+/// A cluster with a worker's pool.
 #[derive(Debug)]
 pub(crate) struct LocalCluster {
     pub(crate) shared: Arc<Cluster>,
     pub(crate) pool: Rc<Pool>,
-    pub(crate) metrics: Rc<ServiceMetrics>,
+    service: Arc<Service>,
 }
 
 impl LocalSnapshot {
-    /// Joins a snapshot with the pools of the one before.
+    /// Joins a snapshot with the pools of those before it.
     pub(crate) fn join(
         shared: Arc<Snapshot>,
-        previous: Option<&Self>,
-        registry: &Arc<Registry>,
+        before: &[Rc<Self>],
+        generation: Rc<GenerationMetrics>,
     ) -> Self {
-        let known: std::collections::HashMap<&str, &Rc<LocalCluster>> = previous
+        let mut known: HashMap<&str, Vec<&Rc<LocalCluster>>> = HashMap::new();
+        for cluster in before.iter().flat_map(|before| &before.clusters) {
+            let name = cluster.shared.config.name.as_str();
+            known.entry(name).or_default().push(cluster);
+        }
+        let clusters: Vec<_> = shared
+            .clusters
             .iter()
-            .flat_map(|previous| &previous.clusters)
-            .map(|cluster| (cluster.shared.config.name.as_str(), cluster))
-            .collect();
-        let clusters = shared.clusters.iter().map(|cluster| {
-            let before = known.get(cluster.config.name.as_str());
-            if let Some(before) = before.filter(|before| Arc::ptr_eq(&before.shared, cluster)) {
-                return Rc::clone(before);
-            }
-            let reusable = before.filter(|before| before.shared.shares_connections_with(cluster));
-            Rc::new(LocalCluster {
-                shared: cluster.clone(),
-                pool: reusable.map_or_else(Rc::default, |before| before.pool.clone()),
-                metrics: before.map_or_else(
-                    || {
-                        Rc::new(ServiceMetrics::new(
-                            registry.clone(),
-                            service(&cluster.config),
-                        ))
-                    },
-                    |before| before.metrics.clone(),
-                ),
+            .map(|cluster| {
+                let known = known.get(cluster.config.name.as_str());
+                let mut known = known.into_iter().flatten();
+                if let Some(same) = known
+                    .clone()
+                    .find(|known| Arc::ptr_eq(&known.shared, cluster))
+                {
+                    return Rc::clone(same);
+                }
+                let reusable = known.find(|known| known.shared.shares_connections_with(cluster));
+                Rc::new(LocalCluster {
+                    shared: cluster.clone(),
+                    pool: reusable.map_or_else(Rc::default, |known| known.pool.clone()),
+                    service: Arc::new(service(&cluster.config)),
+                })
             })
-        });
-        let unrouted = previous.map_or_else(
-            || Rc::new(ServiceMetrics::new(registry.clone(), Service::default())),
-            |previous| previous.unrouted.clone(),
-        );
+            .collect();
         Self {
-            clusters: clusters.collect(),
+            metrics: clusters.iter().map(|_| OnceCell::new()).collect(),
+            clusters,
+            unrouted: generation.service(&Arc::default()),
+            generation,
             shared,
-            unrouted,
         }
     }
 
@@ -215,6 +286,13 @@ impl LocalSnapshot {
 
     pub(crate) fn cluster(&self, id: ClusterId) -> &Rc<LocalCluster> {
         &self.clusters[id.0 as usize]
+    }
+
+    /// What is counted for a cluster under this snapshot's generation.
+    pub(crate) fn metrics(&self, id: ClusterId) -> &Rc<ServiceMetrics> {
+        let position = id.0 as usize;
+        let service = || self.generation.service(&self.clusters[position].service);
+        self.metrics[position].get_or_init(service)
     }
 
     pub(crate) fn clusters(&self) -> &[Rc<LocalCluster>] {

@@ -50,18 +50,19 @@ pub(crate) fn route(
     server_name: Option<&str>,
 ) -> Routed {
     let destination = route.destination(worker.rng.borrow_mut().u64());
-    let cluster = destination.and_then(|destination| match &destination.cluster {
-        Ok(id) => Some(snapshot.cluster(*id).clone()),
+    let id = destination.and_then(|destination| match &destination.cluster {
+        Ok(id) => Some(*id),
         Err(missing) => {
             tracing::debug!(route.name, missing.reason, "no cluster");
             None
         }
     });
-    let metrics = cluster
+    let cluster = id.map(|id| snapshot.cluster(id).clone());
+    let metrics = id
         .as_ref()
-        .map_or(&snapshot.unrouted, |cluster| &cluster.metrics);
+        .map_or(&snapshot.unrouted, |id| snapshot.metrics(*id));
     let mut record = Record::of_connection(Instant::now(), metrics.clone());
-    record.line = worker.connection_line(client, server_name);
+    record.line = worker.connection_line(snapshot, client, server_name);
     if let Some(line) = &mut record.line {
         line.route.clone_from(&route.name);
         if let Some(cluster) = &cluster {
@@ -193,6 +194,7 @@ impl Routed {
                     in_flight.answered(clock::now());
                     in_flight.outcome = Outcome::Success;
                     record.answered = Some(Instant::now());
+                    record.metrics.connection_made(true);
                     return Some((io, in_flight));
                 }
                 Err(error) => {

@@ -1,14 +1,17 @@
 //! What the admin server and the binary show of a dispatcher.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::clock;
-use crate::snapshot::Snapshot;
+use crate::cluster::Cluster;
+use crate::snapshot::{InForce, Snapshot};
 
 /// A listener.
 #[derive(Debug, Clone, Serialize)]
@@ -28,6 +31,8 @@ pub struct ListenerView {
 pub struct ClusterView {
     /// `outbound|9080|v1|reviews.default.svc.cluster.local`.
     pub name: String,
+    /// The shown id of the generation in force that has it; of the canary only where it has another of that name.
+    pub generation: String,
     /// Connections open to it.
     pub connections: u32,
     /// Requests that may be in flight, while tenants' shares hold it down.
@@ -68,27 +73,37 @@ pub struct EndpointView {
 }
 
 impl ListenerView {
-    pub(crate) fn all(snapshot: &Snapshot) -> Vec<Self> {
-        let listeners = snapshot.mesh.listeners.iter().zip(&snapshot.listeners);
-        let view = |(config, listener): (&mesh::Listener, &crate::snapshot::Listener)| Self {
-            name: config.name.clone(),
-            address: listener.address,
-            tls: listener.tls.is_some(),
-        };
-        listeners.map(view).collect()
+    /// Those of the base, and those that only the canary has.
+    pub(crate) fn all(in_force: &InForce) -> Vec<Self> {
+        let mut known = HashSet::new();
+        let mut views = Vec::new();
+        for snapshot in in_force.snapshots() {
+            for (config, listener) in snapshot.mesh.listeners.iter().zip(&snapshot.listeners) {
+                if known.insert(listener.address) {
+                    views.push(Self {
+                        name: config.name.clone(),
+                        address: listener.address,
+                        tls: listener.tls.is_some(),
+                    });
+                }
+            }
+        }
+        views
     }
 }
 
 impl ClusterView {
-    pub(crate) fn all(snapshot: &Snapshot) -> Vec<Self> {
+    /// Those of the base, and those of the canary that are not the same.
+    pub(crate) fn all(in_force: &InForce) -> Vec<Self> {
         let now = clock::now();
-        let view = |cluster: &std::sync::Arc<crate::cluster::Cluster>| {
+        let view = |(snapshot, cluster): (&Arc<Snapshot>, &Arc<Cluster>)| {
             let members = cluster.members();
             let gate = cluster.gate.as_ref();
             let (admission_limit, admission_waiting) = gate.map_or((None, 0), |gate| gate.load());
             let endpoints = members.balancer.endpoints(now).zip(&members.targets);
             Self {
                 name: cluster.config.name.clone(),
+                generation: snapshot.generation.to_string(),
                 connections: cluster.usage.connections.load(Ordering::Relaxed),
                 admission_limit,
                 admission_waiting,
@@ -109,7 +124,7 @@ impl ClusterView {
                     .collect(),
             }
         };
-        snapshot.clusters.iter().map(view).collect()
+        in_force.clusters().map(view).collect()
     }
 
     /// As lines for people.

@@ -9,17 +9,21 @@ use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::{Duration, Instant};
 
 use alba::Rng;
+use smallvec::SmallVec;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{JoinHandle, LocalSet};
 
-use crate::client::{self, Client, Place};
+use crate::client::{self, Client, Place, Standing};
 use crate::exchange::mirror::Mirroring;
 use crate::http::view::RequestView;
 use crate::load_report::LoadCounters;
 use crate::options::Options;
-use crate::snapshot::{LocalSnapshot, Snapshot};
+use crate::pool::Pool;
+use crate::pulse::Pulse;
+use crate::snapshot::{InForce, LocalCluster, LocalSnapshot, Snapshot};
 use crate::telemetry::access_log::Log;
+use crate::telemetry::generation::Generations;
 use crate::telemetry::metrics::Registry;
 use crate::telemetry::record::Line;
 use crate::telemetry::traffic::TrafficCounters;
@@ -50,9 +54,9 @@ pub(crate) struct Shared {
 
 /// What a worker is told.
 pub(crate) enum Command {
-    /// Serve by this snapshot from now on. `sockets` are for listeners that are new.
-    Apply {
-        snapshot: Arc<Snapshot>,
+    /// Serve by this from now on. `sockets` are for listeners that are new.
+    Serve {
+        in_force: InForce,
         sockets: Vec<(SocketAddr, std::net::TcpListener)>,
         done: std::sync::mpsc::Sender<()>,
     },
@@ -76,7 +80,8 @@ pub(crate) struct Worker {
     pub(crate) traffic: Arc<TrafficCounters>,
     pub(crate) mirroring: Rc<Mirroring>,
     shared: Arc<Shared>,
-    snapshot: RefCell<Rc<LocalSnapshot>>,
+    serving: RefCell<Serving>,
+    generations: RefCell<Generations>,
     /// One or more for each address that is listened on.
     accepting: RefCell<HashMap<SocketAddr, Vec<Accepting>>>,
     connections: Cell<usize>,
@@ -84,10 +89,47 @@ pub(crate) struct Worker {
     ended: Notify,
 }
 
+/// What a worker serves by.
+#[derive(Debug)]
+struct Serving {
+    base: Rc<LocalSnapshot>,
+    canary: Option<LocalCanary>,
+}
+
+#[derive(Debug)]
+struct LocalCanary {
+    snapshot: Rc<LocalSnapshot>,
+    /// What is drawn below it is the canary's.
+    below: u64,
+}
+
+impl Serving {
+    fn snapshots(&self) -> impl Iterator<Item = &Rc<LocalSnapshot>> {
+        let canary = self.canary.iter().map(|canary| &canary.snapshot);
+        std::iter::once(&self.base).chain(canary)
+    }
+}
+
+impl LocalCanary {
+    /// The snapshot that a request belongs to, then the other.
+    fn draw<'s>(
+        &'s self,
+        base: &'s Rc<LocalSnapshot>,
+        rng: &mut Rng,
+    ) -> [&'s Rc<LocalSnapshot>; 2] {
+        if rng.u64() < self.below {
+            [&self.snapshot, base]
+        } else {
+            [base, &self.snapshot]
+        }
+    }
+}
+
 /// Runs a worker on this thread until it has drained. `seed` makes its random choices its own.
 pub(crate) fn run(
     shared: Arc<Shared>,
     snapshot: Arc<Snapshot>,
+    pulse: Arc<Pulse>,
     mut commands: mpsc::UnboundedReceiver<Command>,
     seed: u64,
 ) {
@@ -96,6 +138,12 @@ pub(crate) fn run(
         .build()
         .expect("a runtime needs only a few file descriptors");
     let local = LocalSet::new();
+    let mut generations = Generations::new(shared.registry.clone());
+    let generation = generations.enter(&snapshot.generation);
+    let serving = Serving {
+        base: Rc::new(LocalSnapshot::join(snapshot, &[], generation)),
+        canary: None,
+    };
     let worker = Rc::new(Worker {
         http1: shared.options.limits.http1(),
         options: shared.options.clone(),
@@ -106,11 +154,8 @@ pub(crate) fn run(
         loads: shared.registry.load_counters(),
         traffic: shared.registry.traffic_counters(),
         mirroring: Rc::default(),
-        snapshot: RefCell::new(Rc::new(LocalSnapshot::join(
-            snapshot,
-            None,
-            &shared.registry,
-        ))),
+        serving: RefCell::new(serving),
+        generations: RefCell::new(generations),
         shared,
         accepting: RefCell::default(),
         connections: Cell::new(0),
@@ -118,15 +163,16 @@ pub(crate) fn run(
         ended: Notify::new(),
     });
     local.block_on(&runtime, async {
+        tokio::task::spawn_local(pulse.beat());
         tokio::task::spawn_local(sweep(worker.clone()));
         while let Some(command) = commands.recv().await {
             match command {
-                Command::Apply {
-                    snapshot,
+                Command::Serve {
+                    in_force,
                     sockets,
                     done,
                 } => {
-                    worker.apply(snapshot, sockets);
+                    worker.serve_by(&in_force, sockets);
                     // Whoever waits may have given up.
                     done.send(()).ok();
                 }
@@ -149,9 +195,34 @@ pub(crate) fn run(
 }
 
 impl Worker {
-    /// The snapshot to serve a request by, held from its first byte to its last.
-    pub(crate) fn snapshot(&self) -> Rc<LocalSnapshot> {
-        self.snapshot.borrow().clone()
+    /// The snapshot to serve a request by, held from its first byte to its last. With a canary each request is drawn
+    /// anew; the other serves it where the one that was drawn would turn its connection away.
+    pub(crate) fn snapshot_for(&self, client: &Client) -> Rc<LocalSnapshot> {
+        let serving = self.serving.borrow();
+        let Some(canary) = &serving.canary else {
+            return serving.base.clone();
+        };
+        let drawn = canary.draw(&serving.base, &mut self.rng.borrow_mut());
+        let serves = |snapshot: &&&Rc<LocalSnapshot>| {
+            matches!(client.standing(snapshot), Standing::Served { .. })
+        };
+        // Where both turn it away, the base says how.
+        let found = drawn.iter().find(serves);
+        Rc::clone(found.unwrap_or(&&serving.base))
+    }
+
+    /// The snapshot to accept a connection by, and the listener's position in it.
+    pub(crate) fn snapshot_at(&self, address: SocketAddr) -> Option<(Rc<LocalSnapshot>, usize)> {
+        let serving = self.serving.borrow();
+        let drawn = match &serving.canary {
+            None => [&serving.base; 2],
+            Some(canary) => canary.draw(&serving.base, &mut self.rng.borrow_mut()),
+        };
+        let found = |snapshot: &Rc<LocalSnapshot>| {
+            let listener = snapshot.listener(address)?;
+            Some((snapshot.clone(), listener))
+        };
+        drawn.into_iter().find_map(found)
     }
 
     /// Ready once the worker drains.
@@ -165,11 +236,12 @@ impl Worker {
     /// What the access log wants to know of a request; `None` where there is no log.
     pub(crate) fn line(
         &self,
+        snapshot: &LocalSnapshot,
         head: &impl RequestView,
         client: &Client,
         protocol: &'static str,
     ) -> Option<Box<Line>> {
-        let mut line = self.new_line(client)?;
+        let mut line = self.new_line(snapshot, client)?;
         let agent = mesh::RequestHead::header(head, "user-agent");
         line.method = head.method().to_owned();
         line.authority = head.authority().to_owned();
@@ -184,10 +256,11 @@ impl Worker {
     /// The same of a connection whose bytes go on as they are: dashes where there is no request.
     pub(crate) fn connection_line(
         &self,
+        snapshot: &LocalSnapshot,
         client: &Client,
         server_name: Option<&str>,
     ) -> Option<Box<Line>> {
-        let mut line = self.new_line(client)?;
+        let mut line = self.new_line(snapshot, client)?;
         for text in [
             &mut line.method,
             &mut line.authority,
@@ -200,7 +273,7 @@ impl Worker {
         Some(line)
     }
 
-    fn new_line(&self, client: &Client) -> Option<Box<Line>> {
+    fn new_line(&self, snapshot: &LocalSnapshot, client: &Client) -> Option<Box<Line>> {
         let log = self.shared.log.as_ref()?;
         let sampled = log.sample <= 1 || self.rng.borrow_mut().below(log.sample) == 0;
         Some(Box::new(Line {
@@ -217,18 +290,37 @@ impl Worker {
             cluster: String::new(),
             upstream: String::new(),
             failure: String::new(),
+            generation: snapshot.shared.generation.clone(),
         }))
     }
 
-    fn apply(
+    fn serve_by(
         self: &Rc<Self>,
-        snapshot: Arc<Snapshot>,
+        in_force: &InForce,
         sockets: Vec<(SocketAddr, std::net::TcpListener)>,
     ) {
-        let joined = LocalSnapshot::join(snapshot, Some(&self.snapshot()), &self.shared.registry);
+        let before: Vec<_> = self.serving.borrow().snapshots().cloned().collect();
+        let join = |shared: &Arc<Snapshot>| {
+            let generation = self.generations.borrow_mut().enter(&shared.generation);
+            let known = before
+                .iter()
+                .find(|known| Arc::ptr_eq(&known.shared, shared));
+            known.cloned().unwrap_or_else(|| {
+                Rc::new(LocalSnapshot::join(shared.clone(), &before, generation))
+            })
+        };
+        let serving = Serving {
+            base: join(&in_force.base),
+            canary: in_force.canary.as_ref().map(|canary| LocalCanary {
+                snapshot: join(&canary.snapshot),
+                // Saturates at the ends.
+                below: (canary.share * u64::MAX as f64) as u64,
+            }),
+        };
+        let addresses = in_force.addresses();
         let mut accepting = self.accepting.borrow_mut();
         accepting.retain(|address, accepting| {
-            let stays = joined.listener(*address).is_some();
+            let stays = addresses.contains(address);
             if !stays {
                 for accepting in accepting {
                     accepting.stop.notify_one();
@@ -236,7 +328,7 @@ impl Worker {
             }
             stays
         });
-        self.snapshot.replace(Rc::new(joined));
+        self.serving.replace(serving);
         for (address, socket) in sockets {
             match TcpListener::from_std(socket) {
                 Ok(socket) => {
@@ -314,14 +406,28 @@ async fn sweep(worker: Rc<Worker>) {
         ticks.tick().await;
         let now = Instant::now();
         worker.coarse_now.set(now);
-        for cluster in worker.snapshot().clusters() {
-            if !cluster.pool.is_empty() {
-                let members = cluster.shared.members();
-                let timeout = cluster.shared.config.connection_pool.idle_timeout;
-                cluster
-                    .pool
-                    .sweep(now, timeout, |id| members.ids.contains(&id));
-            }
+        sweep_pools(&worker.serving.borrow(), now);
+    }
+}
+
+/// Closes connections that nobody needs. The canary's clusters may share a pool with the base's: what leads to an
+/// endpoint of either stays.
+fn sweep_pools(serving: &Serving, now: Instant) {
+    let mut pools: HashMap<*const Pool, SmallVec<[&LocalCluster; 2]>> = HashMap::new();
+    for cluster in serving.snapshots().flat_map(|snapshot| snapshot.clusters()) {
+        if !cluster.pool.is_empty() {
+            let sharing = pools.entry(Rc::as_ptr(&cluster.pool)).or_default();
+            sharing.push(cluster);
         }
+    }
+    for clusters in pools.values() {
+        let timeout = clusters[0].shared.config.connection_pool.idle_timeout;
+        let members: SmallVec<[_; 2]> = clusters
+            .iter()
+            .map(|cluster| cluster.shared.members())
+            .collect();
+        clusters[0].pool.sweep(now, timeout, |id| {
+            members.iter().any(|members| members.ids.contains(&id))
+        });
     }
 }

@@ -83,6 +83,7 @@ pub(crate) async fn reply(
     };
     record.flags |= reply.flags;
     record.status = reply.status;
+    record.answered = Some(Instant::now());
     if record.is_grpc {
         record.grpc = reply
             .field("grpc-status")

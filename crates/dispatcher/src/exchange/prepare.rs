@@ -216,7 +216,7 @@ fn attribute(
     }
     if let Some(Ok(id)) = destination.map(|destination| &destination.cluster) {
         let cluster = snapshot.cluster(*id);
-        record.metrics = cluster.metrics.clone();
+        record.metrics = snapshot.metrics(*id).clone();
         if let Some(line) = &mut record.line {
             line.cluster.clone_from(&cluster.shared.config.name);
         }

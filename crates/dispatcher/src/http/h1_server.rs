@@ -109,7 +109,7 @@ async fn request(
     timer: &mut Timer,
 ) -> Option<Close> {
     let started = Instant::now();
-    let snapshot = worker.snapshot();
+    let snapshot = worker.snapshot_for(client);
     let mut parsed = 0;
     let head = loop {
         if may_complete_head(buffer.filled(), parsed, &worker.http1) {
@@ -213,7 +213,7 @@ fn read_head<'m>(
     let is_http10 = head.version() == Version::Http10;
     let protocol = if is_http10 { "HTTP/1.0" } else { "HTTP/1.1" };
     let mut record = Record::new(started, snapshot.unrouted.clone());
-    record.line = worker.line(&view, client, protocol);
+    record.line = worker.line(snapshot, &view, client, protocol);
     let prepared = prepare(
         worker,
         snapshot,

@@ -166,7 +166,7 @@ async fn stream(
     respond: SendResponse<Bytes>,
 ) {
     let started = Instant::now();
-    let snapshot = worker.snapshot();
+    let snapshot = worker.snapshot_for(client);
     let (parts, body) = request.into_parts();
     let ends = body.is_end_stream();
     let mut record = Record::new(started, snapshot.unrouted.clone());
@@ -176,7 +176,7 @@ async fn stream(
         Ok(authority) => {
             let standing = client.standing(&snapshot);
             let view = Http2Request::new(&parts, ends, client, standing, authority);
-            record.line = worker.line(&view, client, "HTTP/2");
+            record.line = worker.line(&snapshot, &view, client, "HTTP/2");
             prepare(
                 worker,
                 &snapshot,

@@ -12,6 +12,7 @@ use crate::exchange::flags::Flags;
 #[derive(Debug)]
 pub(crate) struct ConnectionSeries {
     service: Arc<Service>,
+    generation: Arc<str>,
     opened: AtomicU64,
     received: AtomicU64,
     sent: AtomicU64,
@@ -20,9 +21,10 @@ pub(crate) struct ConnectionSeries {
 }
 
 impl ConnectionSeries {
-    pub(super) fn new(service: Arc<Service>) -> Self {
+    pub(super) fn new(service: Arc<Service>, generation: Arc<str>) -> Self {
         Self {
             service,
+            generation,
             opened: AtomicU64::new(0),
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
@@ -80,7 +82,8 @@ pub(super) fn write(all: &[Arc<ConnectionSeries>], out: &mut Lines<'_>) {
     let mut sums: BTreeMap<String, [u64; 3]> = BTreeMap::new();
     let mut closed: BTreeMap<String, u64> = BTreeMap::new();
     for series in all {
-        let labels = format!("{},request_protocol=\"tcp\"", series.service.labels());
+        let labels = series.service.labels(&series.generation);
+        let labels = format!("{labels},request_protocol=\"tcp\"");
         for (flags, count) in series.closed.lock().expect("no panic holds it").iter() {
             let labels = format!("{labels},response_flags=\"{flags}\"");
             *closed.entry(labels).or_default() += count;

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::connections::{self, ConnectionCounts, ConnectionSeries};
+use super::tally::{self, Tally, TallyCounts};
 use super::traffic::{self, TrafficCounters};
 use crate::exchange::flags::Flags;
 use crate::load_report::LoadCounters;
@@ -56,6 +57,7 @@ pub(crate) struct RequestOutcome {
 #[derive(Debug)]
 struct Series {
     service: Arc<Service>,
+    generation: Arc<str>,
     outcome: RequestOutcome,
     /// One per bound, then one for everything longer; not cumulative.
     buckets: [AtomicU64; BUCKETS_MS.len() + 1],
@@ -63,7 +65,7 @@ struct Series {
 }
 
 /// The labels that a cluster gives.
-#[derive(Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Service {
     /// Host name.
     pub(crate) host: String,
@@ -80,23 +82,33 @@ pub(crate) struct Registry {
     loads: Mutex<Vec<Arc<LoadCounters>>>,
     traffic: Mutex<Vec<Arc<TrafficCounters>>>,
     connections: Mutex<Vec<Arc<ConnectionSeries>>>,
+    tallies: Mutex<Vec<Arc<TallyCounts>>>,
 }
 
-/// One worker's series of one cluster.
+/// One worker's series of one service under one generation.
 #[derive(Debug)]
 pub(crate) struct ServiceMetrics {
     registry: Arc<Registry>,
     service: Arc<Service>,
+    generation: Arc<str>,
+    tally: Arc<TallyCounts>,
     series: RefCell<Vec<Arc<Series>>>,
     /// Made with the first.
     connections: OnceCell<Arc<ConnectionSeries>>,
 }
 
 impl ServiceMetrics {
-    pub(crate) fn new(registry: Arc<Registry>, service: Service) -> Self {
+    pub(super) fn new(
+        registry: Arc<Registry>,
+        service: Arc<Service>,
+        generation: Arc<str>,
+        tally: Arc<TallyCounts>,
+    ) -> Self {
         Self {
             registry,
-            service: Arc::new(service),
+            service,
+            generation,
+            tally,
             series: RefCell::default(),
             connections: OnceCell::new(),
         }
@@ -107,6 +119,11 @@ impl ServiceMetrics {
         ConnectionCounts::open(self.connections().clone())
     }
 
+    /// Counts that one has reached an endpoint, or won't.
+    pub(crate) fn connection_made(&self, connected: bool) {
+        self.tally.connection(connected);
+    }
+
     /// Counts the end of one.
     pub(crate) fn connection_closed(&self, flags: Flags) {
         self.connections().closed(flags);
@@ -114,15 +131,24 @@ impl ServiceMetrics {
 
     fn connections(&self) -> &Arc<ConnectionSeries> {
         self.connections.get_or_init(|| {
-            let series = Arc::new(ConnectionSeries::new(self.service.clone()));
+            let series = Arc::new(ConnectionSeries::new(
+                self.service.clone(),
+                self.generation.clone(),
+            ));
             let mut all = self.registry.connections.lock().expect("no panic holds it");
             all.push(series.clone());
             series
         })
     }
 
-    /// Counts one finished request.
-    pub(crate) fn count(&self, outcome: RequestOutcome, duration: Duration) {
+    /// Counts one finished request. `latency`: until its answer began, if one did.
+    pub(crate) fn count(
+        &self,
+        outcome: RequestOutcome,
+        duration: Duration,
+        latency: Option<Duration>,
+    ) {
+        self.tally.request(outcome, latency);
         let mut all = self.series.borrow_mut();
         let position = all.iter().position(|series| series.outcome == outcome);
         let position = position.unwrap_or_else(|| self.add(&mut all, outcome));
@@ -143,6 +169,7 @@ impl ServiceMetrics {
         }
         let series = Arc::new(Series {
             service: self.service.clone(),
+            generation: self.generation.clone(),
             outcome,
             buckets: Default::default(),
             sum_micros: AtomicU64::new(0),
@@ -179,7 +206,7 @@ impl Series {
         let protocol = if self.outcome.is_grpc { "grpc" } else { "http" };
         let mut labels = format!(
             "{},request_protocol=\"{protocol}\",response_code=\"{}\",response_flags=\"{}\"",
-            self.service.labels(),
+            self.service.labels(&self.generation),
             self.outcome.status,
             self.outcome.flags,
         );
@@ -191,10 +218,14 @@ impl Series {
 }
 
 impl Service {
-    /// What every series of it begins with.
-    pub(super) fn labels(&self) -> String {
+    /// What every series of it under a generation begins with.
+    pub(super) fn labels(&self, generation: &str) -> String {
+        let generation = match generation {
+            "" => String::new(),
+            id => format!("generation=\"{id}\","),
+        };
         format!(
-            "reporter=\"source\",destination_service=\"{}\",destination_service_name=\"{}\",\
+            "{generation}reporter=\"source\",destination_service=\"{}\",destination_service_name=\"{}\",\
              destination_service_namespace=\"{}\"",
             or_unknown(&self.host),
             or_unknown(&self.name),
@@ -213,6 +244,31 @@ fn or_unknown(text: &str) -> String {
 }
 
 impl Registry {
+    /// A worker's counts of a generation.
+    pub(super) fn tally(&self, generation: Arc<str>) -> Arc<TallyCounts> {
+        let counts = Arc::new(TallyCounts::new(generation));
+        let mut all = self.tallies.lock().expect("no panic holds it");
+        all.push(counts.clone());
+        counts
+    }
+
+    /// What the generations' requests came to; `in_force` first, the canary second.
+    pub(crate) fn tallies(&self, in_force: &[Arc<str>]) -> Vec<Tally> {
+        let all = self.tallies.lock().expect("no panic holds it");
+        tally::add_up(&all, in_force)
+    }
+
+    /// Gives up the series of generations that no worker and no request holds any more.
+    pub(crate) fn prune(&self) {
+        fn held<T>(all: &Mutex<Vec<Arc<T>>>) {
+            let mut all = all.lock().expect("no panic holds it");
+            all.retain(|series| Arc::strong_count(series) > 1);
+        }
+        held(&self.series);
+        held(&self.connections);
+        held(&self.tallies);
+    }
+
     /// Counters for another worker.
     pub(crate) fn load_counters(&self) -> Arc<LoadCounters> {
         let counters = Arc::<LoadCounters>::default();
@@ -323,6 +379,11 @@ mod tests {
         }
     }
 
+    fn metrics(registry: &Arc<Registry>, service: Service) -> ServiceMetrics {
+        let tally = registry.tally("".into());
+        ServiceMetrics::new(registry.clone(), Arc::new(service), "".into(), tally)
+    }
+
     #[test]
     fn workers_of_the_same_service_add_up() {
         let registry = Arc::new(Registry::default());
@@ -332,8 +393,7 @@ mod tests {
                 name: "a".into(),
                 namespace: "default".into(),
             };
-            let metrics = ServiceMetrics::new(registry.clone(), service);
-            metrics.count(outcome(200), Duration::from_millis(3));
+            metrics(&registry, service).count(outcome(200), Duration::from_millis(3), None);
         }
         let mut text = String::new();
         registry.write(&mut text);
@@ -350,9 +410,9 @@ mod tests {
     #[test]
     fn outcomes_are_bounded() {
         let registry = Arc::new(Registry::default());
-        let metrics = ServiceMetrics::new(registry.clone(), Service::default());
+        let metrics = metrics(&registry, Service::default());
         for status in 100..600 {
-            metrics.count(outcome(status), Duration::ZERO);
+            metrics.count(outcome(status), Duration::ZERO, None);
         }
         let series = registry.series.lock().unwrap();
         assert_eq!(series.len(), MAX_OUTCOMES + 1);

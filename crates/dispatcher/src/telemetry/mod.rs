@@ -2,6 +2,8 @@
 
 pub(crate) mod access_log;
 pub(crate) mod connections;
+pub(crate) mod generation;
 pub(crate) mod metrics;
 pub(crate) mod record;
+pub(crate) mod tally;
 pub(crate) mod traffic;

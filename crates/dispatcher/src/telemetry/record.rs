@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::access_log::Log;
@@ -25,7 +26,7 @@ pub(crate) struct Record {
     pub(crate) is_grpc: bool,
     pub(crate) grpc: Option<u8>,
     pub(crate) attempts: u32,
-    /// When an endpoint's answer began.
+    /// When the newest answer began.
     pub(crate) answered: Option<Instant>,
     pub(crate) bytes_received: u64,
     pub(crate) bytes_sent: u64,
@@ -54,6 +55,8 @@ pub(crate) struct Line {
     pub(crate) upstream: String,
     /// Why no endpoint answered; empty when one did.
     pub(crate) failure: String,
+    /// The shown id of the generation that served it; empty where there is none.
+    pub(crate) generation: Arc<str>,
 }
 
 impl Record {
@@ -97,10 +100,14 @@ impl Drop for Record {
             grpc: self.grpc,
             is_grpc: self.is_grpc,
         };
+        let latency = self.answered.map(|answered| answered - self.started);
         if self.is_connection {
+            if latency.is_none() {
+                self.metrics.connection_made(false);
+            }
             self.metrics.connection_closed(self.flags);
         } else {
-            self.metrics.count(outcome, duration);
+            self.metrics.count(outcome, duration, latency);
         }
         if let Some(line) = &self.line
             && (line.sampled || self.status >= 500 || !self.flags.is_empty())
@@ -114,10 +121,10 @@ impl Drop for Record {
 }
 
 impl Record {
-    /// In the order of Envoy's default format.
+    /// In the order of Envoy's default format, with the generation at the end.
     fn text(&self, line: &Line, duration: Duration) -> String {
         format!(
-            "[{}] \"{} {} {}\" {} {} {} {} {} {} \"{}\" \"{}\" \"{}\" {} \"{}\"\n",
+            "[{}] \"{} {} {}\" {} {} {} {} {} {} \"{}\" \"{}\" \"{}\" {} \"{}\" {}\n",
             timestamp(SystemTime::now()),
             line.method,
             escaped(&line.path),
@@ -133,6 +140,7 @@ impl Record {
             line.upstream,
             line.cluster,
             line.route,
+            dash_if_empty(&line.generation),
         )
     }
 
@@ -158,11 +166,16 @@ impl Record {
             "upstream_transport_failure_reason": line.failure,
             "upstream_cluster": line.cluster,
             "route_name": line.route,
+            "generation": &*line.generation,
         })
         .to_string();
         text.push('\n');
         text
     }
+}
+
+fn dash_if_empty(text: &str) -> &str {
+    if text.is_empty() { "-" } else { text }
 }
 
 /// A client's text must not be able to end a line or a quoted part of it.

@@ -16,6 +16,11 @@ impl Count {
         self.0
             .store(self.0.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
+
+    /// The count so far.
+    pub(super) fn load(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// One worker's counts.
@@ -38,8 +43,7 @@ impl TrafficCounters {
 /// Appends the counts of all workers.
 pub(super) fn write(all: &[Arc<TrafficCounters>], out: &mut Lines<'_>) {
     let sum = |count: &dyn Fn(&TrafficCounters) -> &Count| -> u64 {
-        let counts = all.iter().map(|counters| &count(counters).0);
-        counts.map(|count| count.load(Ordering::Relaxed)).sum()
+        all.iter().map(|counters| count(counters).load()).sum()
     };
     let mut family = |name: &str, help: &str, label: &str, values: &[(&str, u64)]| {
         out.line(&format!("# HELP {name} {help}"));

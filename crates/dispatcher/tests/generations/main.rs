@@ -1,0 +1,4 @@
+//! Generations in a running dispatcher, over real sockets.
+
+mod canary;
+mod world;
