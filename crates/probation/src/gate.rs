@@ -15,8 +15,8 @@ use thiserror::Error;
 /// | `errors=0.1%` | 0.1 % | least rise of the share of failures that counts; `off` doesn't judge it |
 /// | `rejections=2%` | 2 % | the same for answers 4xx |
 /// | `p50=2ms\|20%`, `p90=…` | `2ms\|20%` | slower by no more than either doesn't count; one alone or `off` may be given |
-/// | `p95=…`, `p99=…` | `5ms\|50%` | the same for the tail |
-/// | `latency=…` | | all four quantiles at once |
+/// | `p95=…`, `p99=…` | `5ms\|50%` | the same for the tail; `p99` holds for p99.9, too |
+/// | `latency=…` | | all of them at once |
 /// | `saturation=95%` | 95 % | workers this busy for 5 s, when clearly less before, are harm; or `off` |
 /// | `tolerance=1%` | 1 % | rise of the share of failures that must be excluded before promoting |
 ///
@@ -41,7 +41,7 @@ pub struct Gate {
     pub p90: Option<Slack>,
     /// By how much the 95th percentile may grow.
     pub p95: Option<Slack>,
-    /// By how much the 99th percentile may grow.
+    /// By how much the 99th percentile may grow, and the 99.9th.
     pub p99: Option<Slack>,
     /// Busy share of the workers' time that is harm, above 0 and at most 1. The default leaves what a worker needs
     /// for its own timers.

@@ -25,8 +25,8 @@
 //!
 //! # What is tested
 //!
-//! Each [`Signal`] has a kind of bad request: failed, answered 4xx, or slow at the old generation's p50, p90, p95 or
-//! p99. Slow is what took longer than that quantile under the old one, and than the quantile and the gate's [`Slack`]
+//! Each [`Signal`] has a kind of bad request: failed, answered 4xx, or slow at the old generation's p50, p90, p95, p99
+//! or p99.9. Slow is what took longer than that quantile under the old one, and than the quantile and the gate's [`Slack`]
 //! under the new one ([`Thresholds`]): if nothing became slower by more than the slack, the share of slow ones can't
 //! have risen, so the null holds for all smaller harm exactly and not only for none.
 //!

@@ -27,17 +27,21 @@ pub enum Signal {
     P95,
     /// A longer 99th percentile.
     P99,
+    /// A longer 99.9th percentile: what hardly any request of the old generation reached. A few requests that do are
+    /// soon telling.
+    P999,
 }
 
 impl Signal {
     /// All, in the order in which they are told.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Errors,
         Self::Rejections,
         Self::P50,
         Self::P90,
         Self::P95,
         Self::P99,
+        Self::P999,
     ];
 
     /// Its part of the mean of e-values, before those that are off are left out. Failures have the most, so that two
@@ -46,8 +50,8 @@ impl Signal {
     fn weight(self) -> f64 {
         match self {
             Self::Errors => 0.4,
-            Self::P99 => 0.3,
-            Self::Rejections | Self::P50 | Self::P90 | Self::P95 => 0.075,
+            Self::P99 | Self::P999 => 0.2,
+            Self::Rejections | Self::P50 | Self::P90 | Self::P95 => 0.05,
         }
     }
 
@@ -67,7 +71,9 @@ impl Signal {
         match self {
             Self::Errors => gate.errors.is_some(),
             Self::Rejections => gate.rejections.is_some(),
-            Self::P50 | Self::P90 | Self::P95 | Self::P99 => self.slack(gate).is_some(),
+            Self::P50 | Self::P90 | Self::P95 | Self::P99 | Self::P999 => {
+                self.slack(gate).is_some()
+            }
         }
     }
 
@@ -79,6 +85,7 @@ impl Signal {
             Self::P90 => Some(0.9),
             Self::P95 => Some(0.95),
             Self::P99 => Some(0.99),
+            Self::P999 => Some(0.999),
         }
     }
 
@@ -88,7 +95,7 @@ impl Signal {
             Self::P50 => gate.p50,
             Self::P90 => gate.p90,
             Self::P95 => gate.p95,
-            Self::P99 => gate.p99,
+            Self::P99 | Self::P999 => gate.p99,
         }
     }
 
@@ -96,7 +103,7 @@ impl Signal {
     /// tick's requests have in common, like a machine that stops, then weighs little more than harm to some of them.
     pub(crate) fn headroom(self) -> f64 {
         match self {
-            Self::P99 => 0.05,
+            Self::P99 | Self::P999 => 0.05,
             Self::P95 => 0.1,
             Self::Errors | Self::Rejections | Self::P50 | Self::P90 => 0.25,
         }
@@ -107,14 +114,14 @@ impl Signal {
         match self {
             Self::Errors => gate.errors.unwrap_or(0.0),
             Self::Rejections => gate.rejections.unwrap_or(0.0),
-            Self::P50 | Self::P90 | Self::P95 | Self::P99 => 0.0,
+            Self::P50 | Self::P90 | Self::P95 | Self::P99 | Self::P999 => 0.0,
         }
     }
 
     /// What is expected of the share of bad ones.
     pub(crate) fn prior(self) -> Prior {
         match self {
-            Self::Errors | Self::Rejections | Self::P95 | Self::P99 => Prior::RARE,
+            Self::Errors | Self::Rejections | Self::P95 | Self::P99 | Self::P999 => Prior::RARE,
             Self::P90 => Prior { a: 0.5, b: 2.0 },
             Self::P50 => Prior { a: 1.0, b: 1.0 },
         }
@@ -130,6 +137,7 @@ impl fmt::Display for Signal {
             Self::P90 => "p90",
             Self::P95 => "p95",
             Self::P99 => "p99",
+            Self::P999 => "p99.9",
         })
     }
 }
@@ -152,7 +160,7 @@ impl Thresholds {
     pub(crate) fn at(signal: Signal, gate: &Gate, old: &Histogram) -> Option<Self> {
         let (quantile, slack) = (signal.quantile()?, signal.slack(gate)?);
         let total = old.total() as f64;
-        // With fewer, the quantile is no more than the longest of them.
+        // With fewer, the quantile is no more than the longest of them; for the rarest, that will do.
         if total < Self::least_requests(quantile) {
             return None;
         }
@@ -166,7 +174,7 @@ impl Thresholds {
     }
 
     fn least_requests(quantile: f64) -> f64 {
-        (2.0 / (1.0 - quantile)).max(20.0)
+        (2.0 / (1.0 - quantile)).clamp(20.0, 200.0)
     }
 }
 
@@ -203,7 +211,7 @@ pub(crate) fn bad(
     Some(match signal {
         Signal::Errors => (counts.requests.max(counts.failures), counts.failures),
         Signal::Rejections => (counts.requests.max(counts.rejections), counts.rejections),
-        Signal::P50 | Signal::P90 | Signal::P95 | Signal::P99 => {
+        Signal::P50 | Signal::P90 | Signal::P95 | Signal::P99 | Signal::P999 => {
             let thresholds = thresholds?;
             let threshold = match arm {
                 Arm::Old => thresholds.old,

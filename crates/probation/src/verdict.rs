@@ -126,7 +126,7 @@ impl fmt::Display for Harm {
         let what = match self.signal {
             Signal::Errors => "failed",
             Signal::Rejections => "were answered 4xx",
-            Signal::P50 | Signal::P90 | Signal::P95 | Signal::P99 => "were slow",
+            Signal::P50 | Signal::P90 | Signal::P95 | Signal::P99 | Signal::P999 => "were slow",
         };
         write!(
             f,

@@ -40,7 +40,13 @@ fn seconds(plan: Plan, weather: Weather, harm: Harm, signals: &[Signal]) -> (Vec
     (seconds, exposed)
 }
 
-const LATENCIES: [Signal; 4] = [Signal::P50, Signal::P90, Signal::P95, Signal::P99];
+const LATENCIES: [Signal; 5] = [
+    Signal::P50,
+    Signal::P90,
+    Signal::P95,
+    Signal::P99,
+    Signal::P999,
+];
 
 #[test]
 fn a_canary_of_a_tenth() {
@@ -51,8 +57,7 @@ fn a_canary_of_a_tenth() {
     ] {
         let (seconds, exposed) = seconds(Plan::Canary(0.1), Weather::Calm, harm, signals);
         assert!(seconds[seconds.len() / 2] <= p50, "{harm:?}: {seconds:?}");
-        // Chance is in it: two of a hundred canaries see few slow requests at first.
-        assert!(seconds[seconds.len() - 3] < max, "{harm:?}: {seconds:?}");
+        assert!(seconds[seconds.len() - 1] < max, "{harm:?}: {seconds:?}");
         assert!((0.08..0.12).contains(&exposed), "{harm:?}: {exposed}");
     }
 }
