@@ -32,6 +32,8 @@ pub(crate) struct Client {
     pub(crate) peer: SocketAddr,
     /// The listener's address: its place in the snapshot may change.
     pub(crate) address: SocketAddr,
+    /// The number of the worker's newest snapshot when it was accepted.
+    pub(crate) born: u64,
     /// What the handshake settled; `None` without TLS.
     shaken: Option<Handshake>,
     /// How it stands under the snapshot of that number, the last that a request came under.
@@ -163,6 +165,7 @@ pub(crate) async fn serve(
         },
         peer,
         address,
+        born: worker.newest(),
         shaken: None,
         standing: Cell::new((snapshot.shared.number, standing)),
         _place: place,

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use mesh::Mesh;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
+use crate::confirmation::Confirmation;
 use crate::control::{self, Control};
 use crate::inspector::Inspector;
 use crate::options::Options;
@@ -144,6 +146,7 @@ pub struct Dispatcher {
     control_thread: Option<JoinHandle<()>>,
     /// The number of the newest snapshot. Held while what serves is changed: one change after the other.
     newest: Mutex<u64>,
+    confirmation: Mutex<Option<Arc<Confirmation>>>,
 }
 
 #[derive(Debug)]
@@ -203,6 +206,7 @@ impl Dispatcher {
             workers: Vec::new(),
             control_thread: None,
             newest: Mutex::new(0),
+            confirmation: Mutex::default(),
             shared: shared.clone(),
             control: control.clone(),
         };
@@ -357,10 +361,60 @@ impl Dispatcher {
             worker.commands.send(command).ok();
         }
         drop(done);
-        // Ends when every worker has answered or is gone.
-        while waiting.recv().is_ok() {}
+        wait(&waiting);
         self.control.serves(in_force);
         Ok((opened, old.difference(&new).copied().collect()))
+    }
+
+    /// Waits for a confirmation of the newest generation (the canary, else the one in force) through the network path
+    /// that it serves: a request for `/.well-known/dalbi/confirm/TOKEN` that its routing would serve on one of its
+    /// gateways, on a connection accepted after it came into force. The dispatcher answers it with 200 and the
+    /// generation's id. `None` waits no more.
+    pub fn expect_confirmation(&self, token: Option<String>) {
+        let _one_at_a_time = self.newest.lock().expect("no panic holds it");
+        let in_force = self.control.in_force();
+        let newest = in_force.newest();
+        let confirmation = token.map(|token| {
+            let generation = newest.generation.clone();
+            Arc::new(Confirmation::new(newest.number, generation, token))
+        });
+        let mut expected = self.confirmation.lock().expect("no panic holds it");
+        expected.clone_from(&confirmation);
+        let (done, waiting) = std::sync::mpsc::channel();
+        for worker in &self.workers {
+            let command = Command::Expect {
+                confirmation: confirmation.clone(),
+                done: done.clone(),
+            };
+            worker.commands.send(command).ok();
+        }
+        drop(done);
+        wait(&waiting);
+    }
+
+    /// Whether the confirmation that is waited for has come.
+    pub fn confirmation_arrived(&self) -> bool {
+        let expected = self.confirmation.lock().expect("no panic holds it");
+        expected
+            .as_ref()
+            .is_some_and(|expected| expected.has_arrived())
+    }
+
+    /// Duplicates of all listening sockets with the listeners' addresses, for a process that takes over
+    /// ([`Inherited::sockets`]). What waits in their queues can be accepted by either. A listener that goes away
+    /// listens on for as long as somebody has a duplicate.
+    ///
+    /// # Errors
+    /// There are too many open files, or the dispatcher drains.
+    pub fn sockets(&self) -> io::Result<Vec<(SocketAddr, TcpListener)>> {
+        let mut sockets = Vec::new();
+        for worker in &self.workers {
+            let (done, waiting) = std::sync::mpsc::channel();
+            worker.commands.send(Command::Sockets { done }).ok();
+            let draining = |_| io::Error::other("the dispatcher drains: its sockets are closed");
+            sockets.extend(waiting.recv().map_err(draining)??);
+        }
+        Ok(sockets)
     }
 
     /// Every worker's sockets for an address.
@@ -471,6 +525,11 @@ impl Dispatcher {
         }
         self.shared.connections.load(Ordering::Relaxed)
     }
+}
+
+/// Until every worker has answered or is gone.
+fn wait(answers: &Receiver<()>) {
+    while answers.recv().is_ok() {}
 }
 
 /// Workers must not draw the same random numbers, nor processes that start together.

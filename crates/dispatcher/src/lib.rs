@@ -25,6 +25,7 @@ mod buffer;
 mod client;
 mod clock;
 mod cluster;
+mod confirmation;
 mod control;
 mod dispatcher;
 mod exchange;

@@ -10,11 +10,13 @@ use std::time::{Duration, Instant};
 
 use alba::Rng;
 use smallvec::SmallVec;
+use socket2::SockRef;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{JoinHandle, LocalSet};
 
 use crate::client::{self, Client, Place, Standing};
+use crate::confirmation::Confirmation;
 use crate::exchange::mirror::Mirroring;
 use crate::http::view::RequestView;
 use crate::load_report::LoadCounters;
@@ -60,6 +62,15 @@ pub(crate) enum Command {
         sockets: Vec<(SocketAddr, std::net::TcpListener)>,
         done: std::sync::mpsc::Sender<()>,
     },
+    /// Answer requests that confirm from now on, or no more.
+    Expect {
+        confirmation: Option<Arc<Confirmation>>,
+        done: std::sync::mpsc::Sender<()>,
+    },
+    /// Tell duplicates of the listening sockets.
+    Sockets {
+        done: std::sync::mpsc::Sender<std::io::Result<Vec<(SocketAddr, std::net::TcpListener)>>>,
+    },
     /// Take no more connections and end when the last has ended.
     Drain,
 }
@@ -81,6 +92,7 @@ pub(crate) struct Worker {
     pub(crate) mirroring: Rc<Mirroring>,
     shared: Arc<Shared>,
     serving: RefCell<Serving>,
+    confirmation: RefCell<Option<Arc<Confirmation>>>,
     generations: RefCell<Generations>,
     /// One or more for each address that is listened on.
     accepting: RefCell<HashMap<SocketAddr, Vec<Accepting>>>,
@@ -155,6 +167,7 @@ pub(crate) fn run(
         traffic: shared.registry.traffic_counters(),
         mirroring: Rc::default(),
         serving: RefCell::new(serving),
+        confirmation: RefCell::default(),
         generations: RefCell::new(generations),
         shared,
         accepting: RefCell::default(),
@@ -175,6 +188,13 @@ pub(crate) fn run(
                     worker.serve_by(&in_force, sockets);
                     // Whoever waits may have given up.
                     done.send(()).ok();
+                }
+                Command::Expect { confirmation, done } => {
+                    worker.confirmation.replace(confirmation);
+                    done.send(()).ok();
+                }
+                Command::Sockets { done } => {
+                    done.send(worker.sockets()).ok();
                 }
                 Command::Drain => break,
             }
@@ -223,6 +243,39 @@ impl Worker {
             Some((snapshot.clone(), listener))
         };
         drawn.into_iter().find_map(found)
+    }
+
+    /// The number of the newest snapshot.
+    pub(crate) fn newest(&self) -> u64 {
+        let serving = self.serving.borrow();
+        let numbers = serving.snapshots().map(|snapshot| snapshot.shared.number);
+        numbers.fold(0, u64::max)
+    }
+
+    /// The snapshot of that number, if it serves.
+    pub(crate) fn numbered(&self, number: u64) -> Option<Rc<LocalSnapshot>> {
+        let serving = self.serving.borrow();
+        let mut snapshots = serving.snapshots();
+        snapshots
+            .find(|snapshot| snapshot.shared.number == number)
+            .cloned()
+    }
+
+    /// The confirmation that is waited for.
+    pub(crate) fn confirmation(&self) -> Option<Arc<Confirmation>> {
+        self.confirmation.borrow().clone()
+    }
+
+    fn sockets(&self) -> std::io::Result<Vec<(SocketAddr, std::net::TcpListener)>> {
+        let all = self.accepting.borrow();
+        let sockets = all.iter().flat_map(|(address, accepting)| {
+            accepting
+                .iter()
+                .map(|accepting| (*address, &accepting.socket))
+        });
+        sockets
+            .map(|(address, socket)| Ok((address, SockRef::from(&**socket).try_clone()?.into())))
+            .collect()
     }
 
     /// Ready once the worker drains.
@@ -332,11 +385,11 @@ impl Worker {
         for (address, socket) in sockets {
             match TcpListener::from_std(socket) {
                 Ok(socket) => {
-                    let stop = Rc::new(Notify::new());
-                    let task = accept(self.clone(), socket, address, stop.clone());
+                    let (socket, stop) = (Rc::new(socket), Rc::new(Notify::new()));
+                    let task = accept(self.clone(), socket.clone(), address, stop.clone());
                     let task = tokio::task::spawn_local(task);
                     let all = accepting.entry(address).or_default();
-                    all.push(Accepting { task, stop });
+                    all.push(Accepting { socket, task, stop });
                 }
                 Err(error) => tracing::error!(%address, %error, "socket can't be registered"),
             }
@@ -347,13 +400,19 @@ impl Worker {
 /// A listening socket's task.
 #[derive(Debug)]
 struct Accepting {
+    socket: Rc<TcpListener>,
     task: JoinHandle<()>,
     stop: Rc<Notify>,
 }
 
 /// Accepts until told to stop. Closing a socket resets the connections that wait in its queue, so the last
 /// ones are taken first.
-async fn accept(worker: Rc<Worker>, socket: TcpListener, address: SocketAddr, stop: Rc<Notify>) {
+async fn accept(
+    worker: Rc<Worker>,
+    socket: Rc<TcpListener>,
+    address: SocketAddr,
+    stop: Rc<Notify>,
+) {
     let mut told: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {

@@ -208,20 +208,28 @@ fn read_head<'m>(
     let Some(head) = RequestHead::parse(bytes, &worker.http1, &mut slots)? else {
         return Ok(None);
     };
+    // First, since it may look at how the connection stands elsewhere.
+    let confirmed = worker.confirmation().and_then(|expected| {
+        let view = |standing| Http1Request::new(&head, client, standing);
+        expected.answer(worker, client, head.path_and_query(), view)
+    });
     let standing = client.standing(snapshot);
     let view = Http1Request::new(&head, client, standing);
     let is_http10 = head.version() == Version::Http10;
     let protocol = if is_http10 { "HTTP/1.0" } else { "HTTP/1.1" };
     let mut record = Record::new(started, snapshot.unrouted.clone());
     record.line = worker.line(snapshot, &view, client, protocol);
-    let prepared = prepare(
-        worker,
-        snapshot,
-        standing,
-        &client.origin,
-        &view,
-        &mut record,
-    );
+    let prepared = match confirmed {
+        Some(answer) => Prepared::Reply(answer, NO_EDITS),
+        None => prepare(
+            worker,
+            snapshot,
+            standing,
+            &client.origin,
+            &view,
+            &mut record,
+        ),
+    };
     Ok(Some(Head {
         len: head.len(),
         body: head.body(),

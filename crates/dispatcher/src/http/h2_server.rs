@@ -174,17 +174,27 @@ async fn stream(
     let limit = worker.options.limits.max_headers;
     let prepared = match within(limit, &parts).and_then(|()| authority(&parts)) {
         Ok(authority) => {
+            // First, since it may look at how the connection stands elsewhere.
+            let confirmed = worker.confirmation().and_then(|expected| {
+                let path = parts.uri.path_and_query();
+                let path = path.map_or("/", http::uri::PathAndQuery::as_str);
+                let view = |standing| Http2Request::new(&parts, ends, client, standing, authority);
+                expected.answer(worker, client, path, view)
+            });
             let standing = client.standing(&snapshot);
             let view = Http2Request::new(&parts, ends, client, standing, authority);
             record.line = worker.line(&snapshot, &view, client, "HTTP/2");
-            prepare(
-                worker,
-                &snapshot,
-                standing,
-                &client.origin,
-                &view,
-                &mut record,
-            )
+            match confirmed {
+                Some(answer) => Prepared::Reply(answer, NO_EDITS),
+                None => prepare(
+                    worker,
+                    &snapshot,
+                    standing,
+                    &client.origin,
+                    &view,
+                    &mut record,
+                ),
+            }
         }
         Err(refusal) => Prepared::Reply(refusal, NO_EDITS),
     };

@@ -1,4 +1,6 @@
 //! Generations in a running dispatcher, over real sockets.
 
 mod canary;
+mod confirmation;
+mod hand_over;
 mod world;

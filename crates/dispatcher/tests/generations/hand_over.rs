@@ -1,0 +1,60 @@
+//! Listening sockets that go from one dispatcher to the next.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use dispatcher::{Dispatcher, Inherited};
+
+use crate::world::{Client, answering, options, start};
+
+/// Connects all the time while `change` runs, each connection for one request; returns how many there were.
+fn under_connections<T>(port: u16, change: impl FnOnce() -> T) -> (T, u64) {
+    let (ends, answered) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicU64::new(0)),
+    );
+    let clients: Vec<_> = (0..3)
+        .map(|_| {
+            let (ends, answered) = (ends.clone(), answered.clone());
+            std::thread::spawn(move || {
+                while !ends.load(Ordering::Relaxed) {
+                    assert_eq!(Client::connect(port).get("/").status, 200);
+                    answered.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    let enough = |more| {
+        let until = answered.load(Ordering::Relaxed) + more;
+        while answered.load(Ordering::Relaxed) < until {
+            assert!(!clients.iter().any(|client| client.is_finished()));
+            std::thread::yield_now();
+        }
+    };
+    enough(100);
+    let changed = change();
+    enough(100);
+    ends.store(true, Ordering::Relaxed);
+    for client in clients {
+        client.join().expect("every request is answered");
+    }
+    (changed, answered.load(Ordering::Relaxed))
+}
+
+#[test]
+fn no_connection_is_lost_however_many_workers_there_are() {
+    let (mut dispatcher, port) = start(2);
+    for workers in [2, 3, 1, 2] {
+        let ((), connections) = under_connections(port, || {
+            let sockets = dispatcher.sockets().expect("it serves");
+            let inherited = Inherited {
+                sockets: sockets.into_iter().map(|(_, socket)| socket).collect(),
+            };
+            let mesh = answering("a", 200, &[port]);
+            let next = Dispatcher::start(options(workers), mesh, "a", inherited);
+            let old = std::mem::replace(&mut dispatcher, next.expect("starts"));
+            assert_eq!(old.drain(), 0);
+        });
+        assert!(connections >= 200);
+    }
+}
