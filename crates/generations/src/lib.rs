@@ -67,7 +67,10 @@ pub use proposal::{
     MAX_TOTAL_BYTES, Proposal, ProposalError,
 };
 pub use sign::{KeyError, PrivateKey, PublicKey, Signature};
-pub use store::{GcReport, MAX_DETAIL_BYTES, Note, OpenOptions, Owner, Recovery, Store};
+pub use store::{
+    GcReport, MAX_DETAIL_BYTES, MAX_DETAIL_DEPTH, MAX_PINS, Note, OpenOptions, Owner, Recovery,
+    Store,
+};
 pub use verify::{Finding, Report};
 pub use view::{View, lock_owner};
 

@@ -56,9 +56,7 @@ pub struct Proposal {
 #[non_exhaustive]
 pub enum ProposalError {
     /// More of something than is held.
-    #[error(
-        "{what}: {found} where at most {limit} are kept; split the configuration or shorten it"
-    )]
+    #[error("{what}: {found} where at most {limit} are kept; use fewer or shorten them")]
     TooMuch {
         /// What there is too much of.
         what: String,
@@ -155,7 +153,7 @@ pub(crate) fn tree<'a>(
     TreeId::from_bytes(*hasher.finalize().as_bytes())
 }
 
-fn at_most(what: &str, found: usize, limit: usize) -> Result<(), ProposalError> {
+pub(crate) fn at_most(what: &str, found: usize, limit: usize) -> Result<(), ProposalError> {
     if found <= limit {
         return Ok(());
     }

@@ -12,7 +12,7 @@ use crate::error::StoreError;
 use crate::history::Generation;
 use crate::layout::{self, Current, Epoch, Mark};
 use crate::log::{End, Event, Record};
-use crate::proposal::{MAX_NAME_BYTES, MAX_TEXT_BYTES, printable};
+use crate::proposal::{MAX_NAME_BYTES, MAX_TEXT_BYTES, at_most, printable};
 use crate::sign::PublicKey;
 use crate::view::{View, check_aside_name, seal_aside, small};
 
@@ -25,6 +25,11 @@ pub use collect::GcReport;
 
 /// Bytes of a note's detail; a longer one is left out, and its length said.
 pub const MAX_DETAIL_BYTES: usize = 64 << 10;
+/// How deep a note's detail is nested; a deeper one is left out, too. `serde_json` reads 128 levels, the record's own
+/// included.
+pub const MAX_DETAIL_DEPTH: usize = 64;
+/// Pins of one generation.
+pub const MAX_PINS: usize = 64;
 
 /// How a store is opened.
 #[derive(Clone, Debug)]
@@ -83,7 +88,7 @@ pub struct Note {
     pub by: String,
     /// Why, at most [`MAX_TEXT_BYTES`].
     pub why: String,
-    /// Evidence and the like, at most [`MAX_DETAIL_BYTES`] as JSON.
+    /// Evidence and the like, at most [`MAX_DETAIL_BYTES`] as JSON and [`MAX_DETAIL_DEPTH`] deep.
     pub detail: Value,
     /// Milliseconds since 1970.
     pub now_unix_ms: u64,
@@ -108,11 +113,26 @@ impl Note {
     }
 
     fn bounded_detail(&self) -> Value {
-        let bytes = self.detail.to_string().len();
-        if bytes <= MAX_DETAIL_BYTES {
-            return self.detail.clone();
+        if !is_shallow(&self.detail, MAX_DETAIL_DEPTH) {
+            let what = format!("nested deeper than {MAX_DETAIL_DEPTH}");
+            return serde_json::json!({ "left_out": what });
         }
-        serde_json::json!({ "left_out_bytes": bytes })
+        let bytes = self.detail.to_string().len();
+        if bytes > MAX_DETAIL_BYTES {
+            let what = format!("{bytes} bytes, of at most {MAX_DETAIL_BYTES}");
+            return serde_json::json!({ "left_out": what });
+        }
+        self.detail.clone()
+    }
+}
+
+/// Whether it is nested at most this deep; readers of JSON refuse what is nested too deeply.
+fn is_shallow(value: &Value, depth: usize) -> bool {
+    let inner = |value: &Value| depth > 0 && is_shallow(value, depth - 1);
+    match value {
+        Value::Array(values) => values.iter().all(inner),
+        Value::Object(fields) => fields.values().all(inner),
+        _ => true,
     }
 }
 
@@ -253,9 +273,11 @@ impl Store {
     pub fn pin(&mut self, id: GenerationId, name: &str, note: &Note) -> Result<(), StoreError> {
         self.disk().operation("pin");
         printable("pin", name, MAX_NAME_BYTES).map_err(StoreError::Pin)?;
-        if self.known(id)?.pins.iter().any(|pin| pin == name) {
+        let pins = &self.known(id)?.pins;
+        if pins.iter().any(|pin| pin == name) {
             return Ok(());
         }
+        at_most("pins of the generation", pins.len() + 1, MAX_PINS).map_err(StoreError::Pin)?;
         self.append(
             note,
             Event::Pinned {

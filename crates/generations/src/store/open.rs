@@ -134,8 +134,8 @@ fn take_over(disk: &dyn Disk, current: Option<Current>) -> Result<(History, u64,
         current.map(|current| current.log),
         found.map(|epoch| epoch.log),
     ];
-    let read = || -> Result<(History, u64), StoreError> {
-        let decoded = log::decode(&read_log(disk)?);
+    let replayed = |bytes: &[u8]| -> Result<(History, u64), StoreError> {
+        let decoded = log::decode(bytes);
         let torn_bytes = match decoded.rest {
             Rest::Torn(bytes) => bytes,
             _ => 0,
@@ -145,7 +145,9 @@ fn take_over(disk: &dyn Disk, current: Option<Current>) -> Result<(History, u64,
     // A record that a killed process wrote may not be durable; it must be, before the epoch says that it is.
     let synced = disk.sync_file(layout::LOG);
     synced.map_err(StoreError::io("make durable", log()))?;
-    let tip = read()?.0.tip();
+    let before = read_log(disk)?;
+    let (mut history, mut torn_bytes) = replayed(&before)?;
+    let tip = history.tip();
     let epoch = tip.epoch.max(found.map_or(0, |epoch| epoch.epoch)) + 1;
     let raised = Epoch {
         epoch,
@@ -155,7 +157,10 @@ fn take_over(disk: &dyn Disk, current: Option<Current>) -> Result<(History, u64,
         },
     };
     replace(disk, layout::EPOCH, "", &json(&raised))?;
-    let (history, torn_bytes) = read()?;
+    let after = read_log(disk)?;
+    if after != before {
+        (history, torn_bytes) = replayed(&after)?;
+    }
     if torn_bytes > 0 {
         let whole = length(disk)? - torn_bytes;
         let cut = disk.truncate(layout::LOG, whole);

@@ -191,7 +191,8 @@ fn too_long_a_reason_is_cut_and_too_much_evidence_left_out() {
     let Event::Ended { detail, .. } = &last.event else {
         panic!("{last:?}");
     };
-    assert!(detail["left_out_bytes"].as_u64().unwrap() > MAX_DETAIL_BYTES as u64);
+    let left_out = detail["left_out"].as_str().unwrap();
+    assert!(left_out.contains("of at most 65536"), "{left_out}");
     assert!(store.verify(&[], false).unwrap().is_clean());
 }
 
@@ -279,4 +280,42 @@ fn an_intact_store_is_salvaged_by_opening_it_and_a_broken_current_one_not_at_all
         .to_string();
     assert!(error.contains(&manifest), "{error}");
     assert_eq!(machine.contents("log").unwrap(), b"");
+}
+
+#[test]
+fn evidence_that_could_not_be_read_again_is_left_out() {
+    let machine = Machine::default();
+    let (mut store, _) = open(machine.start(), options(1)).unwrap();
+    let nested = |depth: usize| {
+        let deepest = serde_json::json!(1);
+        (0..depth).fold(deepest, |inner, _| serde_json::json!([inner]))
+    };
+    let id = store.stage(&proposal(None, &["a"]), false, 1).unwrap().id;
+    let note = |depth| Note::new("ann", "", 2).with_detail(nested(depth));
+    store.intend(id, 3, &note(MAX_DETAIL_DEPTH)).unwrap();
+    assert_eq!(store.pending().unwrap().detail, nested(MAX_DETAIL_DEPTH));
+    store
+        .end(id, End::Cancelled, &note(MAX_DETAIL_DEPTH + 1))
+        .unwrap();
+    store.intend(id, 3, &note(1000)).unwrap();
+    assert!(store.pending().unwrap().detail["left_out"].is_string());
+    assert!(store.verify(&[], false).unwrap().is_clean());
+    assert_eq!(View::on(machine.start()).unwrap().damage(), None);
+}
+
+#[test]
+fn a_generation_has_so_many_pins() {
+    let machine = Machine::default();
+    let (mut store, _) = open(machine.start(), options(1)).unwrap();
+    let id = serve(&mut store, &["a"], 1);
+    for number in 0..MAX_PINS {
+        let name = number.to_string();
+        store.pin(id, &name, &Note::default()).unwrap();
+    }
+    let error = store.pin(id, "one more", &Note::default()).unwrap_err();
+    assert!(error.to_string().contains("65 where at most 64"), "{error}");
+    store.pin(id, "0", &Note::default()).unwrap();
+    assert!(store.unpin(id, "0", &Note::default()).unwrap());
+    store.pin(id, "one more", &Note::default()).unwrap();
+    assert!(store.pin(id, "", &Note::default()).is_err());
 }
