@@ -45,6 +45,7 @@
 
 mod disk;
 mod error;
+mod generation;
 mod hash;
 mod history;
 mod layout;
@@ -57,8 +58,9 @@ mod verify;
 mod view;
 
 pub use error::{Damage, FindError, StageError, StoreError};
+pub use generation::{Generation, Pending, State};
 pub use hash::{GenerationId, HashError, ObjectId, RecordHash, TreeId};
-pub use history::{Generation, Pending, Remains, State};
+pub use history::Remains;
 pub use layout::MAX_ASIDE_BYTES;
 pub use log::{End, Event, Record};
 pub use manifest::{DocumentRef, Manifest};
