@@ -67,7 +67,7 @@ pub struct Generation {
     pub state: State,
     /// Whether it is what serves after a restart.
     pub current: bool,
-    /// Whether its tree was rolled back or crashed and not confirmed since.
+    /// Whether its tree was rolled back or crashed while another was current, and not confirmed since.
     pub bad: bool,
     /// The names of its pins, sorted.
     pub pins: Vec<String>,

@@ -128,7 +128,10 @@ impl History {
                 self.pending(*id)?;
                 self.pending = None;
                 self.became(*id, State::from(*end), record);
-                if let (End::RolledBack | End::Crashed, Some(tree)) = (end, self.tree(*id)) {
+                let tree = self.tree(*id);
+                // What is current is gone back to: to call the same documents bad would leave nothing good.
+                let is_other = tree != self.current.and_then(|current| self.tree(current));
+                if let (End::RolledBack | End::Crashed, Some(tree), true) = (end, tree, is_other) {
                     self.bad.insert(tree, record.why.clone());
                     self.mark_bad();
                 }

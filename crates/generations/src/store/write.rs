@@ -9,6 +9,11 @@ use crate::proposal::{MAX_NAME_BYTES, MAX_TEXT_BYTES};
 use crate::view::small;
 
 impl Store {
+    /// Why nothing more is written, if that is so; until the store is opened anew.
+    pub fn poisoned(&self) -> Option<&str> {
+        self.poisoned.as_deref()
+    }
+
     /// Whether this store may still write: no write left doubt, and nobody took over.
     pub(super) fn check_writable(&mut self) -> Result<(), StoreError> {
         if let Some(why) = &self.poisoned {

@@ -54,6 +54,7 @@ fn failed_clearly(world: &mut World, step: &Step, error: &str) {
     // The fault is gone. Either all goes on, or it is told that the store must be opened anew.
     if let Outcome::Failed(error) = world.step(step) {
         assert!(error.contains("then restart"), "{error}");
+        assert!(world.store.as_ref().unwrap().poisoned().is_some());
         let again = world.step(&Step::Aside(b"again".to_vec()));
         assert!(matches!(again, Outcome::Failed(_)), "{again:?}");
     }

@@ -155,6 +155,22 @@ fn what_did_harm_is_not_staged_again_unless_forced() {
 }
 
 #[test]
+fn what_serves_is_not_bad_because_the_same_again_did_not_end_well() {
+    let folder = Folder::new();
+    let (mut store, _) = Store::open(&folder.0, options(1)).unwrap();
+    let good = serve(&mut store, &["good"], 1);
+    let again = proposal(Some(good), &["good"]);
+    let id = store.stage(&again, false, 2).unwrap().id;
+    store.intend(id, 3, &note(2)).unwrap();
+    drop(store);
+    let (mut store, recovery) = Store::open(&folder.0, options(4)).unwrap();
+    assert_eq!(recovery.crashed, Some(id));
+    assert_eq!(store.generation(id).unwrap().state, State::Crashed);
+    assert!(!store.generation(good).unwrap().bad);
+    store.stage(&again, false, 5).unwrap();
+}
+
+#[test]
 fn a_proposal_for_another_parent_is_stale() {
     let folder = Folder::new();
     let (mut store, _) = Store::open(&folder.0, options(1)).unwrap();

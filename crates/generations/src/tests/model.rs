@@ -106,7 +106,12 @@ impl Model {
         self.of(id).state = State::from(end);
         if matches!(end, End::RolledBack | End::Crashed) {
             let texts = self.of(id).texts.clone();
-            self.bad.insert(texts);
+            if self
+                .current
+                .is_none_or(|current| self.of(current).texts != texts)
+            {
+                self.bad.insert(texts);
+            }
         }
     }
 
