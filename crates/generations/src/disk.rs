@@ -42,8 +42,8 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
     /// Renames a file, replacing what had the new name. Not durable before the folder is synced.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
 
-    /// Removes a file. Not durable before the folder is synced.
-    fn remove(&self, name: &str) -> io::Result<()>;
+    /// Removes files; all are tried, and the first error told. Not durable before their folders are synced.
+    fn remove(&self, names: &[String]) -> io::Result<()>;
 
     /// Makes a file's bytes durable.
     fn sync_file(&self, name: &str) -> io::Result<()>;

@@ -380,7 +380,7 @@ fn replace(disk: &dyn Disk, name: &str, folder: &str, bytes: &[u8]) -> Result<()
     };
     write().map_err(|source| {
         // A failure to tidy up is mended by the next opening.
-        drop(disk.remove(&temporary));
+        drop(disk.remove(std::slice::from_ref(&temporary)));
         StoreError::Io {
             doing: "replace",
             path: disk.place(name),

@@ -97,9 +97,15 @@ impl<D: Disk> Disk for Failpoints<D> {
         self.disk.rename(from, to)
     }
 
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.change("remove", name);
-        self.disk.remove(name)
+    fn remove(&self, names: &[String]) -> io::Result<()> {
+        if self.crash_at.is_none() && self.crash_label.is_none() {
+            return self.disk.remove(names);
+        }
+        for name in names {
+            self.change("remove", name);
+            self.disk.remove(std::slice::from_ref(name))?;
+        }
+        Ok(())
     }
 
     fn sync_file(&self, name: &str) -> io::Result<()> {

@@ -131,8 +131,9 @@ impl Disk for Folder {
         fs::rename(self.place(from), self.place(to))
     }
 
-    fn remove(&self, name: &str) -> io::Result<()> {
-        fs::remove_file(self.place(name))
+    fn remove(&self, names: &[String]) -> io::Result<()> {
+        // Each may wait for the disk, for milliseconds where it is told of freed blocks (`discard`).
+        at_once(names, |name| fs::remove_file(self.place(name)))
     }
 
     fn sync_file(&self, name: &str) -> io::Result<()> {
@@ -207,17 +208,23 @@ fn sync_folder(_path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Runs `work` on every item; the first error.
+fn try_all<T>(items: &[T], work: impl Fn(&T) -> io::Result<()>) -> io::Result<()> {
+    let results: Vec<io::Result<()>> = items.iter().map(work).collect();
+    results.into_iter().collect()
+}
+
 /// Runs `work` on every item, on a few threads where there are many; the first error in their order.
 fn at_once<T: Sync>(items: &[T], work: impl Fn(&T) -> io::Result<()> + Sync) -> io::Result<()> {
     let threads = items.len().div_ceil(4).min(SYNC_THREADS);
     if threads < 2 {
-        return items.iter().try_for_each(work);
+        return try_all(items, work);
     }
     let work = &work;
     std::thread::scope(|scope| {
         let started: Vec<_> = items
             .chunks(items.len().div_ceil(threads))
-            .map(|chunk| scope.spawn(move || chunk.iter().try_for_each(work)))
+            .map(|chunk| scope.spawn(move || try_all(chunk, work)))
             .collect();
         let ended = started.into_iter().map(|thread| {
             let lost = || io::Error::other("a thread that wrote files panicked");

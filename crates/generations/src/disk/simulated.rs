@@ -475,12 +475,16 @@ impl Disk for SimulatedDisk {
         Ok(())
     }
 
-    fn remove(&self, name: &str) -> io::Result<()> {
-        let mut state = self.operation_of(Sort::Other, "remove", name)?;
-        state.known(name)?;
-        let (folder, name) = state.place(name)?;
-        state.change(folder, Change::Names(vec![(name.to_owned(), None)]));
-        Ok(())
+    fn remove(&self, names: &[String]) -> io::Result<()> {
+        let remove = |name: &String| {
+            let mut state = self.operation_of(Sort::Other, "remove", name)?;
+            state.known(name)?;
+            let (folder, name) = state.place(name)?;
+            state.change(folder, Change::Names(vec![(name.to_owned(), None)]));
+            Ok(())
+        };
+        let results: Vec<io::Result<()>> = names.iter().map(remove).collect();
+        results.into_iter().collect()
     }
 
     fn sync_file(&self, name: &str) -> io::Result<()> {

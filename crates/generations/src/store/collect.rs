@@ -76,7 +76,8 @@ impl Store {
         report: &mut GcReport,
     ) -> Result<u64, StoreError> {
         let is_needed = |name: &str| name.parse().is_ok_and(|id| kept.contains(&id));
-        self.sweep(layout::MANIFESTS, is_needed, report)
+        let unneeded = self.unneeded(layout::MANIFESTS, is_needed)?;
+        self.sweep(&unneeded, report)
     }
 
     fn sweep_objects(
@@ -84,7 +85,7 @@ impl Store {
         needed: &BTreeSet<ObjectId>,
         report: &mut GcReport,
     ) -> Result<u64, StoreError> {
-        let mut removed = 0;
+        let mut unneeded = Vec::new();
         for shard in self.entries(layout::OBJECTS)? {
             if !shard.is_folder {
                 continue;
@@ -94,33 +95,36 @@ impl Store {
                 id.is_ok_and(|id| needed.contains(&id))
             };
             let folder = format!("{}/{}", layout::OBJECTS, shard.name);
-            removed += self.sweep(&folder, is_needed, report)?;
+            unneeded.extend(self.unneeded(&folder, is_needed)?);
         }
-        Ok(removed)
+        self.sweep(&unneeded, report)
     }
 
-    /// Removes a folder's files that are not needed; how many besides temporary ones. It syncs no folder: what the
-    /// power brings back is an orphan again, and a sync for each folder of objects takes seconds.
-    fn sweep(
+    /// A folder's files that are not needed, with their bytes.
+    fn unneeded(
         &self,
         folder: &str,
         is_needed: impl Fn(&str) -> bool,
-        report: &mut GcReport,
-    ) -> Result<u64, StoreError> {
-        let (mut removed, mut temporary) = (0, 0);
-        for entry in self.entries(folder)? {
-            if entry.is_folder || is_needed(&entry.name) {
-                continue;
-            }
-            self.remove(&format!("{folder}/{}", entry.name))?;
-            report.bytes += entry.bytes;
-            match entry.name.ends_with(layout::TEMPORARY) {
-                true => temporary += 1,
-                false => removed += 1,
-            }
-        }
+    ) -> Result<Vec<(String, u64)>, StoreError> {
+        let entries = self.entries(folder)?.into_iter();
+        let unneeded = entries.filter(|entry| !entry.is_folder && !is_needed(&entry.name));
+        Ok(unneeded
+            .map(|entry| (format!("{folder}/{}", entry.name), entry.bytes))
+            .collect())
+    }
+
+    /// Removes these files; how many besides temporary ones. It syncs no folder: what the power brings back is an
+    /// orphan again, and a sync for each folder of objects takes seconds.
+    fn sweep(&self, files: &[(String, u64)], report: &mut GcReport) -> Result<u64, StoreError> {
+        let names: Vec<String> = files.iter().map(|(name, _)| name.clone()).collect();
+        self.remove(&names)?;
+        let temporary = names
+            .iter()
+            .filter(|name| name.ends_with(layout::TEMPORARY))
+            .count() as u64;
         report.temporary_files += temporary;
-        Ok(removed)
+        report.bytes += files.iter().map(|(_, bytes)| bytes).sum::<u64>();
+        Ok(names.len() as u64 - temporary)
     }
 
     /// Removes the files whose writing did not end, which no other process can be at: it would have the lock.
@@ -136,16 +140,14 @@ impl Store {
                 .iter()
                 .map(|shard| format!("{}/{}/", layout::OBJECTS, shard.name)),
         );
-        let mut removed = 0;
+        let mut names = Vec::new();
         for folder in folders {
-            for entry in self.entries(folder.trim_end_matches('/'))? {
-                if entry.name.ends_with(layout::TEMPORARY) {
-                    self.remove(&format!("{folder}{}", entry.name))?;
-                    removed += 1;
-                }
-            }
+            let entries = self.entries(folder.trim_end_matches('/'))?.into_iter();
+            let temporary = entries.filter(|entry| entry.name.ends_with(layout::TEMPORARY));
+            names.extend(temporary.map(|entry| format!("{folder}{}", entry.name)));
         }
-        Ok(removed)
+        self.remove(&names)?;
+        Ok(names.len() as u64)
     }
 
     fn entries(&self, folder: &str) -> Result<Vec<Entry>, StoreError> {
@@ -153,8 +155,8 @@ impl Store {
         entries.map_err(StoreError::io("list", self.disk().place(folder)))
     }
 
-    fn remove(&self, name: &str) -> Result<(), StoreError> {
-        let removed = self.disk().remove(name);
-        removed.map_err(StoreError::io("remove", self.disk().place(name)))
+    fn remove(&self, names: &[String]) -> Result<(), StoreError> {
+        let removed = self.disk().remove(names);
+        removed.map_err(StoreError::io("remove files in", self.disk().place("")))
     }
 }

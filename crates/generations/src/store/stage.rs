@@ -153,10 +153,9 @@ impl Store {
             synced.map_err(StoreError::io("make durable", disk.place(layout::OBJECTS)))
         };
         write().inspect_err(|_| {
-            for file in &temporary {
-                // Most are renamed or never were; what stays is removed by the next opening.
-                drop(disk.remove(&file.name));
-            }
+            // Most are renamed or never were; what stays is removed by the next opening.
+            let names: Vec<String> = temporary.iter().map(|file| file.name.clone()).collect();
+            drop(disk.remove(&names));
         })
     }
 }
