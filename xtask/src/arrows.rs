@@ -70,12 +70,19 @@ const RULES: &[Rule] = &[
         may_use: &["alba", "dalbi-load", "http1", "mesh"],
     },
     Rule {
+        name: "engine",
+        pure: false,
+        may_use: &["dispatcher", "generations", "mesh", "probation"],
+    },
+    Rule {
         name: "dalbi",
         pure: false,
         may_use: &[
             "alba",
             "dalbi-load",
             "dispatcher",
+            "engine",
+            "generations",
             "http1",
             "manifests",
             "mesh",

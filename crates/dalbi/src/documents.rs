@@ -1,6 +1,8 @@
 //! A folder of documents: reading it, loading a mesh from it, watching it.
 
 mod folder;
+mod loader;
+mod observed;
 mod proxy;
 #[cfg(test)]
 mod tests;
@@ -13,6 +15,7 @@ use mesh::gateway_api::Status;
 use mesh::{Diagnostic, ListenerKind, Loaded, Mesh, Severity, Source, SourceFile, Summary};
 
 pub(crate) use folder::{Contents, FolderError, read};
+pub(crate) use loader::{MeshLoader, documents_of, findings};
 pub(crate) use proxy::{Proxy, Target};
 pub(crate) use watch::FolderWatch;
 

@@ -13,12 +13,9 @@ mod quantity;
 mod report;
 mod route_tests;
 mod serve;
+mod service;
 mod signals;
 mod simulate;
-#[allow(
-    dead_code,
-    reason = "`run`, `apply` and `generations` come with the engine"
-)]
 mod state;
 mod upstream;
 

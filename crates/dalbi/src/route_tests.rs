@@ -10,6 +10,7 @@ mod expected;
 mod judge;
 mod junit;
 mod names;
+mod suite;
 mod text;
 
 pub(crate) use assumed::{Assumed, assumed};
@@ -17,6 +18,7 @@ pub(crate) use case::Case;
 pub(crate) use decode::{decode, is_test_file};
 pub(crate) use judge::{Failure, Verdict, judge};
 pub(crate) use junit::write as write_junit;
+pub(crate) use suite::{Tried, Untried, decode_all, try_all};
 pub(crate) use text::write as write_text;
 
 #[cfg(test)]

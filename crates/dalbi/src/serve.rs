@@ -1,19 +1,25 @@
 //! What `run`, `proxy` and `demo` have in common: a dispatcher's settings, what is said at its start, and its end.
 
+mod admin;
 mod options;
+mod trial;
 
 use std::io::{self, Write};
+use std::net::TcpListener;
 
 use anyhow::Context;
 use dispatcher::Dispatcher;
+use engine::admin::{Access, Admin, Generations, Server};
 use mesh::{Mesh, SourceFile};
 
-pub(crate) use options::{AdminAddress, ServeOptions};
+pub(crate) use admin::{AdminAddress, AdminServerOptions, admin_socket};
+pub(crate) use options::ServeOptions;
+pub(crate) use trial::TrialOptions;
 
 use crate::signals::Signals;
 
 /// Says what listens where, and then that requests are served. Scripts and tests read these lines.
-pub(crate) fn announce(dispatcher: &Dispatcher) -> io::Result<()> {
+pub(crate) fn announce(dispatcher: &Dispatcher, admin: Option<&Server>) -> io::Result<()> {
     let mut out = io::stdout().lock();
     for listener in dispatcher.listeners() {
         let scheme = if listener.tls { "https" } else { "http" };
@@ -23,11 +29,29 @@ pub(crate) fn announce(dispatcher: &Dispatcher) -> io::Result<()> {
             listener.name, listener.address
         )?;
     }
-    if let Some(admin) = dispatcher.admin() {
-        writeln!(out, "admin: http://{admin}")?;
+    if let Some(admin) = admin {
+        writeln!(out, "admin: {}", admin.url())?;
     }
     writeln!(out, "ready")?;
     out.flush()
+}
+
+/// Shows and, with generations, changes what the dispatcher does; `None` without a socket.
+pub(crate) fn admin(
+    dispatcher: &Dispatcher,
+    socket: Option<TcpListener>,
+    access: Access,
+    generations: Option<Generations>,
+) -> anyhow::Result<Option<Server>> {
+    let admin = Admin {
+        inspector: dispatcher.inspector(),
+        access,
+        generations,
+    };
+    let server = socket
+        .map(|socket| Server::start(socket, admin))
+        .transpose();
+    server.context("start the admin server")
 }
 
 /// Lets requests in flight end. A further signal ends the wait.

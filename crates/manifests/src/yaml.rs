@@ -83,6 +83,12 @@ fn push_with_yaml_escapes(out: &mut String, mut rest: &str) {
     out.push_str(rest);
 }
 
+/// The parts of a file between its `---` lines that are not empty, in order: how many lines come before each, and its
+/// text. Together they are the file, but for what stands before the first.
+pub fn parts(text: &str) -> Vec<(u32, &str)> {
+    chunks(text)
+}
+
 /// Every document of a file that is not empty.
 pub fn documents(text: &str) -> Vec<Parsed<'_>> {
     if text.len() > MAX_FILE_BYTES {

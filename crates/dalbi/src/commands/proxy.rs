@@ -8,6 +8,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use dispatcher::{Dispatcher, Inherited};
+use engine::admin::Access;
 use mesh::ListenerKind;
 
 use crate::cli::{UsageError, Verdict};
@@ -142,14 +143,18 @@ async fn serve(arguments: &Arguments, documents: String) -> anyhow::Result<Verdi
     // A proxy is what was asked for: no further port is taken.
     mesh.listeners
         .retain(|listener| listener.kind == ListenerKind::Gateway);
-    let dispatcher = Dispatcher::start(
-        arguments.serve.to_dispatcher(arguments.admin.0),
-        Arc::new(mesh),
-        "",
-        Inherited::default(),
-    )?;
-    serve::announce(&dispatcher)?;
+    let admin = arguments.admin.0;
+    let admin = admin
+        .map(|address| serve::admin_socket(address, &mut Vec::new()))
+        .transpose()?;
+    let options = arguments.serve.to_dispatcher();
+    let dispatcher = Dispatcher::start(options, Arc::new(mesh), "", Inherited::default())?;
+    let admin = serve::admin(&dispatcher, admin, Access::default(), None)?;
+    serve::announce(&dispatcher, admin.as_ref())?;
     signals.stopped().await;
     serve::drain(dispatcher, &mut signals).await?;
+    if let Some(admin) = admin {
+        admin.stop();
+    }
     Ok(Verdict::Good)
 }

@@ -1,56 +1,69 @@
 //! `dalbi run`
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
-use dispatcher::{Dispatcher, Inherited};
-use mesh::{Diagnostic, Severity, SourceFile};
-use serde_json::json;
+use engine::{Candidate, Handle};
+use generations::Document;
 
 use super::LoadOptions;
-use crate::cli::Verdict;
-use crate::documents::{Documents, FolderWatch};
-use crate::report::{self, Style};
-use crate::serve::{self, AdminAddress, ServeOptions};
+use crate::cli::{UsageError, Verdict};
+use crate::documents::{self, FolderWatch, MeshLoader};
+use crate::serve::{self, AdminServerOptions, ServeOptions, TrialOptions};
+use crate::service::Service;
 use crate::signals::{Request, Signals};
+use crate::state::StateOptions;
+
+mod start;
+
+use start::Started;
 
 const EXAMPLES: &str = "\
 Examples:
   dalbi run examples/hello
   dalbi run manifests/ --labels istio=ingressgateway --access-log json
   dalbi run manifests/ --port-offset 8000 --bind 127.0.0.1    port 80 becomes 8080
+  dalbi run manifests/ --canary 10% --probation 5m            try every change on a tenth of requests first
+  dalbi run --state /var/lib/dalbi                            serve what was confirmed last; change with `dalbi apply`
 
-The folder is watched: a change is loaded as soon as it is written, and on SIGHUP. Documents with errors \
+The folder is watched: a change is served as soon as it is written, and on SIGHUP, as a generation of its own. It is \
+watched for the time of its probation; if it hurts, the generation before it serves again. Documents with errors \
 change nothing. SIGTERM and SIGINT let requests in flight end first; a second one does not wait.
 
-Exit code 0: stopped by a signal; 1: the documents have errors; 3: for example a port that is taken.";
+Exit code 0: stopped by a signal, or taken over by `dalbi upgrade`; 1: the documents have errors; 3: for example a \
+port that is taken.";
 
 /// `dalbi run`
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// Folder with documents: every *.yaml, *.yml and *.json below it
+    /// Folder with documents: every *.yaml, *.yml and *.json below it. Without, what was confirmed last is served
     #[arg(value_name = "DIR")]
-    folder: PathBuf,
-    /// Address of the admin server (/ready, /metrics, /clusters, /config_dump …), or `off`. On loopback by
-    /// default: it needs no password
-    #[arg(
-        long,
-        value_name = "ADDR",
-        default_value = "127.0.0.1:15000",
-        help_heading = "Serving"
-    )]
-    admin: AdminAddress,
+    folder: Option<PathBuf>,
+    /// Make a generation of every change of the folder; `--watch=false` takes changes on SIGHUP only
+    #[arg(long, value_name = "BOOL", default_value_t = true, num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", action = clap::ArgAction::Set)]
+    watch: bool,
+    #[command(flatten)]
+    state: StateOptions,
+    /// File with an ed25519 public key: only generations that are signed with one of these are taken over the admin
+    /// API
+    #[arg(long, value_name = "FILE", help_heading = "Generations")]
+    require_signed: Vec<PathBuf>,
+    #[command(flatten)]
+    trial: TrialOptions,
+    #[command(flatten)]
+    admin: AdminServerOptions,
     #[command(flatten)]
     serve: ServeOptions,
     #[command(flatten)]
     load: LoadOptions,
 }
 
-/// Serves the folder until SIGINT or SIGTERM.
+/// Serves the folder until SIGINT or SIGTERM, or until a new process has taken over.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -60,46 +73,172 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
 }
 
 async fn serve(arguments: &Arguments) -> anyhow::Result<Verdict> {
+    // Whoever asks for readiness may be systemd, which wants to hear from us until the end.
+    let service = Service::from_environment();
     let mut signals = Signals::stop_and_reload()?;
-    let mut watch = FolderWatch::new(&arguments.folder);
-    let dispatcher_options = arguments.serve.to_dispatcher(arguments.admin.0);
-    let mut options = arguments.load.to_mesh();
-    options.locality = dispatcher_options.locality.clone();
-    let mut documents = Documents::from_contents(watch.read()?, &options);
-    tell(&documents)?;
-    if let Some(absence) = documents.absence(&options) {
-        writeln!(io::stderr(), "warning: {absence}")?;
-    }
-    let Some(mesh) = documents.mesh.take() else {
+    let mut folder = arguments.folder.as_deref().map(WatchedFolder::new);
+    let Some(started) = start::start(arguments, folder.as_mut())? else {
         return Ok(Verdict::Findings);
     };
-    let dispatcher =
-        Dispatcher::start(dispatcher_options, Arc::new(mesh), "", Inherited::default())?;
-    dispatcher.set_objects(json!(documents.statuses));
-    writeln!(io::stdout(), "loaded: {}", report::summary_line(&documents))?;
-    serve::announce(&dispatcher)?;
-
-    let mut served = Served {
+    let Started {
         dispatcher,
-        files: documents.files,
-        options,
-    };
-    loop {
-        let reason = tokio::select! {
+        engine,
+        admin,
+        upgrader,
+    } = started;
+    serve::announce(&dispatcher, admin.as_ref())?;
+    service.ready(&dispatcher);
+
+    let handle = engine.as_ref().map(engine::Engine::handle);
+    let successor = loop {
+        tokio::select! {
             signal = signals.next() => match signal {
-                Request::Stop => break,
-                Request::Reload => Reason::Signal,
+                Request::Stop => break None,
+                Request::Reload => if let Some(handle) = &handle {
+                    reload(arguments, handle, folder.as_mut()).await;
+                },
             },
-            () = watch.changed() => Reason::Change,
-        };
-        served.reload(&mut watch, reason);
+            () = changed(folder.as_mut(), arguments.watch && handle.is_some()) => {
+                let (Some(handle), Some(folder)) = (&handle, &mut folder) else { continue };
+                if let Some(candidate) = folder.changed_candidate(arguments) {
+                    // A refusal has been told.
+                    drop(handle.propose(candidate).await);
+                }
+            }
+            pid = upgrader.upgraded() => break Some(pid),
+        }
+    };
+    service.stopping(successor);
+    if let Some(engine) = engine {
+        let stopped = tokio::task::spawn_blocking(move || engine.stop());
+        // The store's lock goes with it.
+        drop(stopped.await);
     }
-    serve::drain(served.dispatcher, &mut signals).await?;
+    let dispatcher = Arc::into_inner(dispatcher)
+        .context("the engine still has the dispatcher; please report this")?;
+    let admin = match successor {
+        // The new process answers on the same socket.
+        Some(_) => {
+            if let Some(admin) = admin {
+                tokio::task::spawn_blocking(move || admin.stop()).await.ok();
+            }
+            None
+        }
+        None => admin,
+    };
+    serve::drain(dispatcher, &mut signals).await?;
+    if let Some(admin) = admin {
+        admin.stop();
+    }
     Ok(Verdict::Good)
 }
 
+/// What is to be read again on SIGHUP: the folder, and whatever files its documents name.
+async fn reload(arguments: &Arguments, handle: &Handle, folder: Option<&mut WatchedFolder>) {
+    let proposed = match folder {
+        Some(folder) => {
+            let candidate = folder.candidate(arguments);
+            handle
+                .propose(candidate)
+                .await
+                .map(|accepted| accepted.unchanged)
+        }
+        None => Ok(true),
+    };
+    if let Ok(true) = proposed
+        && let Err(refusal) = handle.reload().await
+    {
+        tracing::error!(%refusal, "reload failed; serving on what was loaded before");
+    }
+}
+
+/// Pending for ever where nothing is watched.
+async fn changed(folder: Option<&mut WatchedFolder>, watched: bool) {
+    match folder {
+        Some(folder) if watched => folder.watch.changed().await,
+        _ => std::future::pending().await,
+    }
+}
+
+/// A folder and what it held when it was read last.
+struct WatchedFolder {
+    root: PathBuf,
+    watch: FolderWatch,
+    /// Also documents that were refused: they are not refused again until they change.
+    known: Option<Vec<Document>>,
+}
+
+impl WatchedFolder {
+    fn new(root: &Path) -> Self {
+        Self {
+            root: root.to_owned(),
+            watch: FolderWatch::new(root),
+            known: None,
+        }
+    }
+
+    /// As the store names it: the same folder, however it was reached.
+    fn source(&self) -> String {
+        let path = std::path::absolute(&self.root).unwrap_or_else(|_| self.root.clone());
+        path.display().to_string()
+    }
+
+    /// What it holds now.
+    fn candidate(&mut self, arguments: &Arguments) -> Candidate {
+        let (documents, broken) = match self.watch.read() {
+            Err(error) => (Vec::new(), Some(engine::Findings::text(error.to_string()))),
+            Ok(contents) => {
+                let problems = &contents.problems;
+                let broken = (!problems.is_empty()).then(|| documents::findings(problems));
+                (documents::documents_of(&contents, &self.root), broken)
+            }
+        };
+        if broken.is_none() {
+            self.known = Some(documents.clone());
+        }
+        Candidate {
+            source: self.source(),
+            documents,
+            broken,
+            loaded: None,
+            terms: arguments.trial.terms(),
+        }
+    }
+
+    /// The same, if it is something else than before. Editors touch files without changing them, and our own log may
+    /// lie beside the documents.
+    fn changed_candidate(&mut self, arguments: &Arguments) -> Option<Candidate> {
+        let before = self.known.take();
+        let candidate = self.candidate(arguments);
+        let same = candidate.broken.is_none() && before.as_ref() == Some(&candidate.documents);
+        if candidate.broken.is_some() {
+            self.known = before;
+        }
+        (!same).then_some(candidate)
+    }
+}
+
+/// The files of these flags, as the store takes them.
+fn trusted_keys(files: &[PathBuf]) -> anyhow::Result<Vec<generations::PublicKey>> {
+    let read = |path: &PathBuf| {
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+        text.trim()
+            .parse::<generations::PublicKey>()
+            .map_err(|error| {
+                UsageError(anyhow::anyhow!(
+                    "--require-signed {}: {error}",
+                    path.display()
+                ))
+                .into()
+            })
+    };
+    files.iter().map(read).collect()
+}
+
 /// Findings go to standard error, where logs go too.
-fn tell(documents: &Documents) -> io::Result<()> {
+fn tell(documents: &documents::Documents) -> io::Result<()> {
+    use crate::report::{self, Style};
     let mut stderr = io::stderr();
     let style = Style::of(&stderr);
     report::write_diagnostics(&documents.diagnostics, &documents.files, &mut stderr, style)?;
@@ -109,82 +248,8 @@ fn tell(documents: &Documents) -> io::Result<()> {
     Ok(())
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reason {
-    Change,
-    Signal,
-}
-
-/// The dispatcher with the documents that were read last.
-struct Served {
-    dispatcher: Dispatcher,
-    /// Also those that were refused: they are not refused again until they change.
-    files: Vec<SourceFile>,
-    options: mesh::Options,
-}
-
-impl Served {
-    /// Reads the folder again. Whatever is wrong with it, what was served is served on.
-    fn reload(&mut self, watch: &mut FolderWatch, reason: Reason) {
-        let contents = match watch.read() {
-            Ok(contents) => contents,
-            Err(error) => return self.reject(json!(error.to_string()), &error),
-        };
-        // Editors touch files without changing them, and our own log may lie beside the documents.
-        let readable = contents.problems.is_empty();
-        if reason == Reason::Change && readable && same(&contents.files, &self.files) {
-            return;
-        }
-        let mut documents = Documents::from_contents(contents, &self.options);
-        let Some(mesh) = documents.mesh.take() else {
-            self.files = documents.files;
-            return self.reject(
-                json!(documents.diagnostics),
-                &findings(&documents.diagnostics),
-            );
-        };
-        match self.dispatcher.apply(Arc::new(mesh), "") {
-            Ok(applied) => {
-                // First, so that whoever reads the log line finds them at the admin server.
-                self.dispatcher.set_objects(json!(documents.statuses));
-                tracing::info!(
-                    configuration = applied.number,
-                    took_ms = applied.took.as_millis() as u64,
-                    opened = ?applied.opened,
-                    closed = ?applied.closed,
-                    documents = report::summary_line(&documents),
-                    "reloaded"
-                );
-            }
-            Err(error) => self.reject(json!(error.to_string()), &error),
-        }
-        self.files = documents.files;
-    }
-
-    fn reject(&self, reasons: serde_json::Value, shown: &dyn std::fmt::Display) {
-        // First, so that whoever reads the log line finds the reasons at the admin server.
-        self.dispatcher.reject(reasons);
-        tracing::error!(
-            reason = %shown,
-            "documents not taken; serving on what was loaded before"
-        );
-    }
-}
-
-/// Errors on one line, for the log.
-fn findings(diagnostics: &[Diagnostic]) -> String {
-    let errors = diagnostics
-        .iter()
-        .filter(|diagnostic| diagnostic.severity == Severity::Error);
-    errors
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join("; ")
-}
-
-fn same(a: &[SourceFile], b: &[SourceFile]) -> bool {
-    a.len() == b.len()
-        && a.iter()
-            .zip(b)
-            .all(|(a, b)| a.path == b.path && a.text == b.text)
+fn loader(arguments: &Arguments) -> MeshLoader {
+    let mut options = arguments.load.to_mesh();
+    options.locality = arguments.serve.to_dispatcher().locality;
+    MeshLoader::new(options)
 }

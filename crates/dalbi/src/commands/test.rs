@@ -1,21 +1,19 @@
 //! `dalbi test`
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
-use mesh::{Diagnostic, Mesh, SourceFile};
+use mesh::{Diagnostic, SourceFile};
 use serde_json::json;
 
 use super::LoadOptions;
 use crate::cli::{UsageError, Verdict};
-use crate::documents::{self, Contents, Documents};
-use crate::explain::Client;
+use crate::documents;
 use crate::report::{self, Style};
-use crate::route_tests::{self, Assumed, Case};
+use crate::route_tests::{self, Assumed, Case, Tried, Untried};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -74,7 +72,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
         let new: Vec<_> = new.collect();
         tests.extend(new);
     }
-    let (cases, diagnostics) = decode(&tests);
+    let (cases, diagnostics) = route_tests::decode_all(&tests);
     if has_errors(&diagnostics) {
         tell(&diagnostics, &tests)?;
         return Ok(Verdict::BadInput);
@@ -101,8 +99,13 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
     }
     let base = arguments.load.to_mesh();
     let assumed = route_tests::assumed(&contents.files, &base.default_namespace);
-    let Some((results, warnings)) = judge(chosen, &contents, &assumed, &base)? else {
-        return Ok(Verdict::BadInput);
+    let (results, warnings) = match route_tests::try_all(chosen, &contents, &assumed, &base) {
+        Ok(tried) => tried,
+        Err(Untried::Client(error)) => return Err(UsageError(anyhow::anyhow!(error)).into()),
+        Err(Untried::Documents(documents)) => {
+            tell(&documents.diagnostics, &documents.files)?;
+            return Ok(Verdict::BadInput);
+        }
     };
     if let Some(path) = &arguments.junit {
         fs::write(path, route_tests::write_junit(&results))
@@ -119,16 +122,6 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
     })
 }
 
-fn decode(tests: &[SourceFile]) -> (Vec<Case>, Vec<Diagnostic>) {
-    let (mut cases, mut diagnostics) = (Vec::new(), Vec::new());
-    for file in tests {
-        let (of_file, wrong) = route_tests::decode(file);
-        cases.extend(of_file);
-        diagnostics.extend(wrong);
-    }
-    (cases, diagnostics)
-}
-
 fn has_errors(diagnostics: &[Diagnostic]) -> bool {
     diagnostics
         .iter()
@@ -139,44 +132,6 @@ fn tell(diagnostics: &[Diagnostic], files: &[SourceFile]) -> io::Result<()> {
     let mut stderr = io::stderr();
     let style = Style::of(&stderr);
     report::write_diagnostics(diagnostics, files, &mut stderr, style)
-}
-
-/// A case and what came of it.
-type Tried = (Case, route_tests::Verdict);
-
-/// The results, and how many warnings the documents have; `None` once it has been told why there is no mesh. What a client sees of the documents depends on who it is, so
-/// there is a mesh for each.
-fn judge(
-    cases: Vec<Case>,
-    contents: &Contents,
-    assumed: &Assumed,
-    base: &mesh::Options,
-) -> anyhow::Result<Option<(Vec<Tried>, usize)>> {
-    let mut meshes: BTreeMap<Option<Client>, Mesh> = BTreeMap::new();
-    let mut results = Vec::with_capacity(cases.len());
-    let mut warnings = 0;
-    for case in cases {
-        if !meshes.contains_key(&case.from) {
-            let options = match &case.from {
-                Some(client) => client
-                    .options(base, &contents.files)
-                    .map_err(|error| UsageError(anyhow::anyhow!("{}: {error}", case.source)))?,
-                None => base.clone(),
-            };
-            let mut whole = contents.clone();
-            whole.files.extend(assumed.files.iter().cloned());
-            let documents = Documents::from_contents(whole, &options);
-            warnings += documents.count(mesh::Severity::Warning);
-            let Some(mesh) = documents.mesh else {
-                tell(&documents.diagnostics, &documents.files)?;
-                return Ok(None);
-            };
-            meshes.insert(case.from.clone(), mesh);
-        }
-        let verdict = route_tests::judge(&case, &meshes[&case.from], &assumed.owners);
-        results.push((case, verdict));
-    }
-    Ok(Some((results, warnings)))
 }
 
 fn write(

@@ -98,13 +98,13 @@ pub(crate) struct ServeOptions {
 
 impl ServeOptions {
     /// In the form that the dispatcher takes them.
-    pub(crate) fn to_dispatcher(&self, admin: Option<SocketAddr>) -> Options {
+    pub(crate) fn to_dispatcher(&self) -> Options {
         let defaults = Options::default();
         Options {
             workers: self.workers.map_or(defaults.workers, usize::from),
             bind: self.bind,
+            admin: None,
             port_offset: self.port_offset,
-            admin,
             dns_server: self.dns_server,
             limits: Limits {
                 header_timeout: self.header_timeout,
@@ -138,24 +138,6 @@ fn head_size(text: &str) -> Result<usize, String> {
     match usize::try_from(bytes) {
         Ok(bytes @ 1024..=1_048_576) => Ok(bytes),
         _ => Err(format!("`{text}` is not between 1KiB and 1MiB")),
-    }
-}
-
-/// Where the admin server listens.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct AdminAddress(pub(crate) Option<SocketAddr>);
-
-impl FromStr for AdminAddress {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text == "off" {
-            return Ok(Self(None));
-        }
-        let address = text.parse().map_err(|_| {
-            format!("`{text}` is neither an address such as 127.0.0.1:15000 nor `off`")
-        })?;
-        Ok(Self(Some(address)))
     }
 }
 
@@ -222,9 +204,7 @@ mod tests {
 
     #[test]
     fn flags_default_to_what_the_dispatcher_documents() {
-        let flags = Flags::parse_from(["test"])
-            .serve
-            .to_dispatcher(Options::default().admin);
+        let flags = Flags::parse_from(["test"]).serve.to_dispatcher();
         assert_eq!(
             format!("{:?}", flags.limits),
             format!("{:?}", Options::default().limits)
@@ -256,7 +236,7 @@ mod tests {
     #[test]
     fn places_name_their_region_first() {
         let flags = Flags::parse_from(["test", "--locality", "eu-west-1/eu-west-1a"]);
-        let place = flags.serve.to_dispatcher(None).locality;
+        let place = flags.serve.to_dispatcher().locality;
         assert_eq!(
             (
                 place.region.as_str(),

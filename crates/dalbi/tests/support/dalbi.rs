@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-use super::{Process, free_offset, free_port};
+use super::{Control, Process, free_offset, free_port};
 
 /// A dispatcher that serves a folder on free ports.
 pub struct Dalbi {
@@ -80,6 +80,11 @@ impl Dalbi {
     /// The admin server.
     pub fn admin(&self) -> SocketAddr {
         self.admin
+    }
+
+    /// Its generations.
+    pub fn control(&self) -> Control {
+        Control::new(self.admin, self.process.state())
     }
 
     /// What was listened on at the start, by name.

@@ -21,6 +21,7 @@
 )]
 
 mod certificates;
+mod control;
 mod dalbi;
 mod documents;
 mod folder;
@@ -36,6 +37,7 @@ mod upstream;
 pub mod wire;
 
 pub use certificates::Authority;
+pub use control::Control;
 pub use dalbi::Dalbi;
 pub use documents::Site;
 pub use folder::{Folder, example};

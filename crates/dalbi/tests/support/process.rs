@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
@@ -10,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 
 use super::PATIENCE;
 
@@ -27,14 +29,27 @@ pub struct Process {
     stdout: Receiver<String>,
     stderr: Arc<Mutex<Vec<String>>>,
     stderr_lines: Receiver<String>,
+    /// Of a `dalbi` that was not told of another.
+    state: Option<TempDir>,
 }
 
 impl Process {
     /// Starts `dalbi` with these arguments.
     pub fn start(arguments: &[&str]) -> Self {
         let mut command = Command::new(BINARY);
-        command.args(arguments).env("NO_COLOR", "1");
-        Self::spawn(command)
+        let state = tempfile::tempdir().expect("a temporary folder");
+        command
+            .args(arguments)
+            .env("NO_COLOR", "1")
+            .env("DALBI_STATE", state.path());
+        let mut process = Self::spawn(command);
+        process.state = Some(state);
+        process
+    }
+
+    /// Where it keeps its generations, unless its arguments say otherwise.
+    pub fn state(&self) -> &Path {
+        self.state.as_ref().expect("it is a dalbi").path()
     }
 
     /// Starts any program. It must not start further ones: only itself is ended with this value.
@@ -58,6 +73,7 @@ impl Process {
             stdout,
             stderr,
             stderr_lines,
+            state: None,
         }
     }
 
@@ -181,9 +197,11 @@ impl Drop for Process {
 
 /// Runs `dalbi` until it ends by itself.
 pub fn run_to_end(arguments: &[&str]) -> Output {
+    let state = tempfile::tempdir().expect("a temporary folder");
     Command::new(BINARY)
         .args(arguments)
         .env("NO_COLOR", "1")
+        .env("DALBI_STATE", state.path())
         .stdin(Stdio::null())
         .output()
         .unwrap_or_else(|error| panic!("dalbi {}: {error}", arguments.join(" ")))
