@@ -115,7 +115,7 @@ impl Chart<'_> {
             &mut out,
             format_args!(
                 "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" role=\"img\" \
-         aria-label=\"{title} of each proxy\"><style>{STYLE}</style>\n\
+         aria-label=\"{title}\"><style>{STYLE}</style>\n\
          <text class=\"head\" x=\"{GAP}\" y=\"26\">{title}\
          <tspan class=\"note\" dx=\"8\" font-size=\"13\" font-weight=\"400\">{note}</tspan></text>\n"
             ),

@@ -1,4 +1,4 @@
-//! One plain HTTP/1.1 request at a time, for asking a server whether it is up.
+//! One plain HTTP/1.1 request at a time, for asking a server whether it is up and telling it what to do.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -8,39 +8,63 @@ use anyhow::{Context, Result, bail};
 
 use crate::load::HOST;
 
+/// For an answer: far longer than any takes, even of a large configuration on a busy machine.
+const LIMIT: Duration = Duration::from_secs(30);
+
 /// The body of a 200 answer to `GET path` on 127.0.0.1; every other answer is an error.
 pub(crate) fn get(port: u16, path: &str) -> Result<Vec<u8>> {
-    const LIMIT: Duration = Duration::from_secs(5);
+    let (status, body) = send(port, "GET", path, "", b"")?;
+    if status != 200 {
+        bail!("GET {path} from port {port} was answered with {status}");
+    }
+    Ok(body)
+}
+
+/// Status and body of the answer to a request to 127.0.0.1. `fields` are further header lines, each with its end.
+pub(crate) fn send(
+    port: u16,
+    method: &str,
+    path: &str,
+    fields: &str,
+    body: &[u8],
+) -> Result<(u16, Vec<u8>)> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut stream = TcpStream::connect_timeout(&address, LIMIT)
         .with_context(|| format!("connect to {address}"))?;
     stream
         .set_read_timeout(Some(LIMIT))
         .context("setting the read timeout")?;
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n"
-    )
-    .with_context(|| format!("write to {address}"))?;
+    let length = body.len();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\nContent-Length: {length}\r\n{fields}\r\n"
+    );
+    stream
+        .write_all(&[head.as_bytes(), body].concat())
+        .with_context(|| format!("write to {address}"))?;
     let mut answer = Vec::new();
     stream
         .read_to_end(&mut answer)
         .with_context(|| format!("read from {address}"))?;
-    body_of(&answer).with_context(|| format!("GET {path} from {address}"))
+    parse(&answer).with_context(|| format!("{method} {path} from {address}"))
 }
 
-fn body_of(answer: &[u8]) -> Result<Vec<u8>> {
+fn parse(answer: &[u8]) -> Result<(u16, Vec<u8>)> {
     let end = memchr::memmem::find(answer, b"\r\n\r\n").context("no end of the head")?;
     let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
-    if !head.starts_with("http/1.1 200") {
-        bail!("answered `{}`", head.lines().next().unwrap_or_default());
-    }
+    let first = head.lines().next().unwrap_or_default();
+    let status = first
+        .strip_prefix("http/1.1 ")
+        .and_then(|rest| rest.get(..3)?.parse().ok());
+    let Some(status) = status else {
+        bail!("answered `{first}`");
+    };
     let body = &answer[end + 4..];
-    if head.contains("transfer-encoding: chunked") {
-        dechunk(body)
+    let body = if head.contains("transfer-encoding: chunked") {
+        dechunk(body)?
     } else {
-        Ok(body.to_vec())
-    }
+        body.to_vec()
+    };
+    Ok((status, body))
 }
 
 fn dechunk(mut chunked: &[u8]) -> Result<Vec<u8>> {
@@ -67,17 +91,18 @@ mod tests {
     #[test]
     fn bodies_are_unwrapped() {
         assert_eq!(
-            body_of(b"HTTP/1.1 200 OK\r\nA: b\r\n\r\nhello").unwrap(),
-            b"hello"
+            parse(b"HTTP/1.1 200 OK\r\nA: b\r\n\r\nhello").unwrap(),
+            (200, b"hello".to_vec())
         );
         let chunked =
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n";
-        assert_eq!(body_of(chunked).unwrap(), b"hello");
+            b"HTTP/1.1 503 No\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n";
+        assert_eq!(parse(chunked).unwrap(), (503, b"hello".to_vec()));
     }
 
     #[test]
-    fn other_statuses_are_errors() {
-        assert!(body_of(b"HTTP/1.1 503 Service Unavailable\r\n\r\n").is_err());
-        assert!(body_of(b"HTTP/1.1 200 OK\r\n").is_err());
+    fn what_is_no_answer_is_an_error() {
+        assert!(parse(b"HTTP/1.1 200 OK\r\n").is_err());
+        assert!(parse(b"SSH-2.0-server\r\n\r\n").is_err());
+        assert!(parse(b"HTTP/1.1 2\r\n\r\n").is_err());
     }
 }

@@ -1,7 +1,8 @@
 //! Side-by-side measurements of dalbi and the proxies people use today, on the machine at hand.
 //!
 //! `bench proxy` is the table in the README: CPU time per request of each proxy on one pinned
-//! core. `bench balancing` compares how they spread requests over unequal servers. `bench memory` and `bench reload` measure what a long-running gateway is judged by.
+//! core. `bench balancing` compares how they spread requests over unequal servers. `bench memory` and `bench reload` measure what a long-running gateway is judged by,
+//! `bench rollback` what becomes of bad and of harmless configurations.
 //! `bench upstream` and `bench relay` are the two small servers those runs are built on.
 //!
 //! Only ratios within one run mean something: machines and neighbours differ, CPU time per
@@ -23,6 +24,7 @@ mod ports;
 mod process;
 mod proxy;
 mod reload;
+mod rollback;
 mod round;
 mod scratch;
 mod servers;
@@ -55,6 +57,8 @@ enum Command {
     Memory(memory::MemoryOptions),
     /// Time from a changed file to the new snapshot, requests lost meanwhile, cost of many hosts.
     Reload(reload::ReloadOptions),
+    /// Bad generations and harmless ones: how soon they are taken back, how often, at what cost.
+    Rollback(rollback::RollbackOptions),
     /// The upstream of all runs: constant answers of 1 KiB (`/1k`) and 100 KiB (`/100k`).
     Upstream {
         /// Address to listen on; may be given several times.
@@ -82,6 +86,7 @@ fn main() -> ExitCode {
         Command::Balancing(options) => process::with_cleanup(|| balancing::run(&options)),
         Command::Memory(options) => process::with_cleanup(|| memory::run(&options)),
         Command::Reload(options) => process::with_cleanup(|| reload::run(&options)),
+        Command::Rollback(options) => process::with_cleanup(|| rollback::run(&options)),
         Command::Upstream { listen } => listen
             .into_iter()
             .map(servers::listen)

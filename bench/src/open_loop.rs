@@ -7,6 +7,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -18,7 +19,7 @@ use crate::load::HOST;
 use crate::servers::Slots;
 
 /// Clients give up after this long; proxies that have a deadline are given a shorter one.
-const PATIENCE: Duration = Duration::from_millis(2500);
+pub(crate) const PATIENCE: Duration = Duration::from_millis(2500);
 
 /// How often clients look whether to give up.
 const LOOK: Duration = Duration::from_millis(50);
@@ -33,31 +34,62 @@ pub(crate) struct Ended {
     pub(crate) due: Duration,
     /// From when it was due to the last byte of its answer; `None` when it failed.
     pub(crate) latency: Option<Duration>,
+    /// The number in its answer's header `x-mark`, whatever the answer is.
+    pub(crate) mark: Option<u32>,
 }
 
 /// Offsets at which requests are due: a Poisson process of this rate, for this long. The same seed gives the same
 /// times.
 pub(crate) fn schedule(rate_per_s: f64, duration: Duration, seed: u64) -> Vec<Duration> {
+    arrivals(rate_per_s, seed)
+        .take_while(|&due| due < duration)
+        .collect()
+}
+
+/// The same without an end.
+pub(crate) fn arrivals(
+    rate_per_s: f64,
+    seed: u64,
+) -> impl Iterator<Item = Duration> + Clone + Send {
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut at_s = 0.0;
-    std::iter::from_fn(|| {
+    std::iter::repeat_with(move || {
         // 1 - u is never zero, so the logarithm is finite.
         at_s -= (1.0 - rng.f64()).ln() / rate_per_s;
-        (at_s < duration.as_secs_f64()).then(|| Duration::from_secs_f64(at_s))
+        Duration::from_secs_f64(at_s)
     })
-    .collect()
 }
 
 /// Sends `GET /` to this port of 127.0.0.1 whenever the schedule says, over as many kept connections as that takes.
 /// Returns when all have ended, in the order in which they did.
 pub(crate) fn run(port: u16, schedule: &[Duration]) -> Result<Vec<Ended>> {
+    let mut all = Vec::with_capacity(schedule.len());
+    let schedule = schedule.iter().copied();
+    until(
+        &AtomicBool::new(false),
+        Instant::now(),
+        port,
+        schedule,
+        |ended| all.push(ended),
+    )?;
+    Ok(all)
+}
+
+/// The same until it is told to stop, by times since `start`; `on_end` hears of each request when it ends.
+pub(crate) fn until(
+    stop: &AtomicBool,
+    start: Instant,
+    port: u16,
+    schedule: impl Iterator<Item = Duration> + Clone + Send,
+    on_end: impl FnMut(Ended),
+) -> Result<()> {
     let poll = Poll::new().context("creating the event queue")?;
     let waker = Waker::new(poll.registry(), Token(0)).context("creating a waker")?;
     let waker = Arc::new(waker);
-    let start = Instant::now();
     std::thread::scope(|scope| {
         // The event queue's own timer counts in whole milliseconds, a sleeping thread is far more exact.
-        let pacer = scope.spawn(|| pace(schedule, start, &waker));
+        let paced = schedule.clone();
+        let pacer = scope.spawn(|| pace(stop, paced, start, &waker));
         let mut generator = Generator {
             poll,
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
@@ -65,26 +97,38 @@ pub(crate) fn run(port: u16, schedule: &[Duration]) -> Result<Vec<Ended>> {
             connections: Slots::new(),
             idle: Vec::new(),
             in_flight: 0,
-            ended: Vec::with_capacity(schedule.len()),
+            on_end,
         };
-        let outcome = generator.drive(schedule);
+        let outcome = generator.drive(stop, schedule);
+        if outcome.is_err() {
+            // Whoever paces it would go on for as long as the schedule.
+            stop.store(true, Ordering::Relaxed);
+        }
         match (outcome, pacer.join()) {
-            (Ok(()), Ok(paced)) => paced.map(|()| generator.ended),
+            (Ok(()), Ok(paced)) => paced,
             (Err(error), _) => Err(error),
             (Ok(()), Err(_)) => anyhow::bail!("the pacing thread panicked"),
         }
     })
 }
 
-fn pace(schedule: &[Duration], start: Instant, waker: &Waker) -> Result<()> {
-    for &due in schedule {
+fn pace(
+    stop: &AtomicBool,
+    schedule: impl Iterator<Item = Duration>,
+    start: Instant,
+    waker: &Waker,
+) -> Result<()> {
+    for due in schedule {
         std::thread::sleep(due.saturating_sub(start.elapsed()));
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
         waker.wake().context("waking the sender")?;
     }
     Ok(())
 }
 
-struct Generator {
+struct Generator<F> {
     poll: Poll,
     address: SocketAddr,
     start: Instant,
@@ -92,15 +136,19 @@ struct Generator {
     /// Places of connections that wait for a request, the last used at the end.
     idle: Vec<usize>,
     in_flight: usize,
-    ended: Vec<Ended>,
+    on_end: F,
 }
 
-impl Generator {
-    fn drive(&mut self, schedule: &[Duration]) -> Result<()> {
-        let mut waiting = schedule.iter().copied().peekable();
+impl<F: FnMut(Ended)> Generator<F> {
+    fn drive(&mut self, stop: &AtomicBool, schedule: impl Iterator<Item = Duration>) -> Result<()> {
+        let mut waiting = schedule.peekable();
         let mut events = Events::with_capacity(1024);
         let mut looked = Instant::now();
-        while waiting.peek().is_some() || self.in_flight > 0 {
+        loop {
+            let is_stopped = stop.load(Ordering::Relaxed);
+            if self.in_flight == 0 && (is_stopped || waiting.peek().is_none()) {
+                return Ok(());
+            }
             match self.poll.poll(&mut events, Some(LOOK)) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 other => other.context("waiting for events")?,
@@ -111,7 +159,7 @@ impl Generator {
                 }
             }
             let now = self.start.elapsed();
-            while let Some(due) = waiting.next_if(|&due| due <= now) {
+            while let Some(due) = waiting.next_if(|&due| !is_stopped && due <= now) {
                 self.send(due)?;
             }
             if looked.elapsed() >= LOOK {
@@ -120,7 +168,6 @@ impl Generator {
             }
             self.connections.end_of_batch();
         }
-        Ok(())
     }
 
     fn send(&mut self, due: Duration) -> Result<()> {
@@ -151,6 +198,7 @@ impl Generator {
             due: Some(due),
             is_sent: false,
             answer: Vec::new(),
+            mark: None,
         });
         Ok(())
     }
@@ -164,10 +212,10 @@ impl Generator {
         } else {
             connection.handle()
         };
-        let due = match outcome {
-            Progress::Pending => return,
-            Progress::Answered { .. } | Progress::Failed => connection.due.take(),
-        };
+        if outcome == Progress::Pending {
+            return;
+        }
+        let (due, mark) = (connection.due.take(), connection.mark.take());
         if outcome == (Progress::Answered { is_kept: true }) {
             self.idle.push(place);
         } else {
@@ -176,13 +224,17 @@ impl Generator {
         }
         if let Some(due) = due {
             let latency = self.start.elapsed().saturating_sub(due);
-            self.end(due, (outcome != Progress::Failed).then_some(latency));
+            self.end(Ended {
+                due,
+                latency: (outcome != Progress::Failed).then_some(latency),
+                mark,
+            });
         }
     }
 
-    fn end(&mut self, due: Duration, latency: Option<Duration>) {
+    fn end(&mut self, ended: Ended) {
         self.in_flight -= 1;
-        self.ended.push(Ended { due, latency });
+        (self.on_end)(ended);
     }
 
     fn give_up(&mut self) {
@@ -195,7 +247,11 @@ impl Generator {
                 .filter(|&due| now > due + PATIENCE);
             if let Some(due) = late {
                 self.connections.remove(place);
-                self.end(due, None);
+                self.end(Ended {
+                    due,
+                    latency: None,
+                    mark: None,
+                });
             }
         }
     }
@@ -217,6 +273,8 @@ struct Connection {
     due: Option<Duration>,
     is_sent: bool,
     answer: Vec<u8>,
+    /// Of the answer that has just ended.
+    mark: Option<u32>,
 }
 
 impl Connection {
@@ -237,6 +295,9 @@ impl Connection {
             }
         }
         let progress = progress_of(&self.answer);
+        if progress != Progress::Pending {
+            self.mark = mark_of(&self.answer);
+        }
         if let Progress::Answered { .. } = progress {
             self.answer.clear();
             self.is_sent = false;
@@ -258,6 +319,14 @@ impl Connection {
             }
         }
     }
+}
+
+/// The number in the header `x-mark`.
+fn mark_of(answer: &[u8]) -> Option<u32> {
+    let end = memchr::memmem::find(answer, b"\r\n\r\n")?;
+    let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
+    head.split("\r\n")
+        .find_map(|line| line.strip_prefix("x-mark:")?.trim().parse().ok())
 }
 
 /// How far these bytes are an answer. Only what the upstreams send is one; an error page of a proxy is a failure.
@@ -361,6 +430,28 @@ mod tests {
             ended.iter().all(|ended| ended.latency.is_some()),
             "{ended:?}"
         );
+    }
+
+    #[test]
+    fn marks_are_read_of_any_answer() {
+        let answer = b"HTTP/1.1 500 No\r\nX-Mark: 17\r\nContent-Length: 0\r\n\r\n";
+        assert_eq!(mark_of(answer), Some(17));
+        assert_eq!(mark_of(b"HTTP/1.1 200 OK\r\n\r\nx-mark: 17"), None);
+    }
+
+    #[test]
+    fn an_endless_load_stops_when_it_is_told_to() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let stop = AtomicBool::new(false);
+        let mut ended = 0;
+        until(&stop, Instant::now(), port, arrivals(2000.0, 1), |_| {
+            ended += 1;
+            stop.store(ended >= 10, Ordering::Relaxed);
+        })
+        .unwrap();
+        assert!(ended >= 10);
     }
 
     #[test]

@@ -308,15 +308,18 @@ mod tests {
         let warm_up = Ended {
             due: ms(9),
             latency: None,
+            mark: None,
         };
         let answered = (1..=1000).map(|latency| Ended {
             due: ms(10),
             latency: Some(ms(latency)),
+            mark: None,
         });
         let failed = std::iter::repeat_n(
             Ended {
                 due: ms(11),
                 latency: None,
+                mark: None,
             },
             failures,
         );
@@ -331,6 +334,7 @@ mod tests {
         let ended = Ended {
             due: ms(0),
             latency: Some(Duration::from_secs_f64(p99_ms / 1e3)),
+            mark: None,
         };
         let samples = [Sample::of(&[ended], ms(0))];
         Row::of(Workload::Hung, contestant, "1", &samples, ms(1000)).unwrap()

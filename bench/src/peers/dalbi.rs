@@ -22,7 +22,7 @@ pub(crate) fn start(
     documents: impl FnOnce(&Site) -> String,
 ) -> Result<RunningPeer> {
     let binary = find(bench.binaries.dalbi.as_deref())?;
-    let version = version_of(&binary, "--version", version_in)?;
+    let version = version(&binary)?;
     let offset = bench.ports.free_offset(&[HTTP, HTTPS, MESH])?;
     let mut site = bench.site(peer)?;
     (site.http, site.h2c, site.https) = (HTTP + offset, HTTP + offset, HTTPS + offset);
@@ -63,6 +63,11 @@ pub(crate) fn find(given: Option<&Path>) -> Result<PathBuf> {
             "no dalbi found; build it with `cargo build --release -p dalbi` or name one with --dalbi"
         ),
     }
+}
+
+/// What the binary says of itself.
+pub(crate) fn version(binary: &Path) -> Result<String> {
+    version_of(binary, "--version", version_in)
 }
 
 pub(super) fn version_in(output: &str) -> Option<&str> {
