@@ -116,6 +116,8 @@ impl Inner {
         let child = Command::new(program)
             .args(&self.arguments)
             .env(super::VARIABLE, path)
+            // It names us as the one whom the watchdog listens to (sd_watchdog_enabled(3)); now anybody may be.
+            .env_remove("WATCHDOG_PID")
             .stdin(Stdio::null())
             .spawn();
         child.map_err(|error| failed(&format!("start {}", program.display()), &error))
