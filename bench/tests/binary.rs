@@ -164,3 +164,56 @@ fn balancing_run_measures_every_policy_beside_what_is_predicted() {
             .contains("dalbi alba")
     );
 }
+
+#[test]
+fn rollback_run_sees_a_bad_generation_go_and_a_harmless_one_stay() {
+    let dalbi = PathBuf::from(BENCH).with_file_name("dalbi");
+    if !dalbi.is_file() || std::thread::available_parallelism().is_ok_and(|cores| cores.get() < 2) {
+        eprintln!("SKIPPED (loud): the rollback run needs two cores and `cargo build -p dalbi`");
+        return;
+    }
+    let [json, svg] = ["rollback.json", "rollback.svg"]
+        .map(|name| PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name));
+    let output = Command::new(BENCH)
+        .args([
+            "rollback",
+            "--cases=dead-endpoint-10pct,aa",
+            "--modes=canary",
+        ])
+        .args(["--runs=1", "--aa-runs=1", "--operations=1", "--parallel=2"])
+        // A debug build on a busy machine; the harmless one is only watched, not found good, so soon.
+        .args(["--rate=100", "--warm-up=1", "--aa-probation=1", "--json"])
+        .arg(&json)
+        .arg("--svg")
+        .arg(&svg)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let text = std::fs::read_to_string(&json).unwrap();
+    let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let results = document["results"].as_array().unwrap();
+    let [bad, harmless] = results.as_slice() else {
+        panic!("not two rows: {text}");
+    };
+    assert_eq!(bad["case"], "dead-endpoint-10pct");
+    assert_eq!(
+        (&bad["runs"], &bad["rolled_back"]),
+        (&1.into(), &1.into()),
+        "{text}"
+    );
+    assert!(bad["seconds_max"].as_f64().unwrap() < 30.0, "{text}");
+    assert!(bad["exposed_share"].as_f64().unwrap() > 0.0, "{text}");
+    assert_eq!(
+        (&harmless["case"], &harmless["failed"]),
+        (&"aa".into(), &0.into()),
+        "{text}"
+    );
+    let operations = document["operations"].as_array().unwrap();
+    assert!(operations[0]["ms_p50"].as_f64().unwrap() > 0.0, "{text}");
+    assert!(
+        std::fs::read_to_string(&svg)
+            .unwrap()
+            .contains("dead endpoint")
+    );
+}
