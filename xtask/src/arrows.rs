@@ -86,6 +86,7 @@ const RULES: &[Rule] = &[
             "http1",
             "manifests",
             "mesh",
+            "probation",
             "sim",
         ],
     },

@@ -12,6 +12,8 @@ const EXAMPLES: &str = "\
 Examples:
   dalbi demo                                             live traffic to six unequal servers, now
   dalbi run examples/hello                               serve a folder of documents
+  dalbi apply examples/hello --reason 'a new greeting'    serve by these documents, unless that hurts
+  dalbi generations list                                 every configuration there was
   dalbi proxy --from :8080 --to 127.0.0.1:9001           serve without documents
   dalbi check manifests/                                 what is wrong with these documents?
   dalbi explain manifests/ GET http://shop.example/cart  where does this request go, and why?
@@ -23,7 +25,9 @@ Exit codes:
   0  all went well
   1  the documents have errors (diff: there are differences; test: a test fails)
   2  the command line was not understood (diff, test: the documents have errors)
-  3  something failed while running, for example a port that is taken";
+  3  something failed while running, for example a port that is taken
+  4  apply, activate: the generation was taken back
+  5  apply, activate: it serves, neither confirmed nor taken back";
 
 /// A load balancer that serves Istio documents from a folder.
 #[derive(Debug, Parser)]
@@ -39,6 +43,13 @@ struct Cli {
 enum Command {
     /// Serve a folder of Istio documents
     Run(commands::run::Arguments),
+    /// Serve by a folder's documents from now on, and go back if that hurts
+    Apply(commands::apply::Arguments),
+    /// Look at and change the history of configurations
+    #[command(visible_alias = "gen")]
+    Generations(commands::generations::Arguments),
+    /// Put a new process in the running one's place without losing a request
+    Upgrade(commands::upgrade::Arguments),
     /// Balance between servers, without any document
     Proxy(commands::proxy::Arguments),
     /// Say what is wrong with documents
@@ -68,6 +79,10 @@ pub(crate) enum Verdict {
     Findings,
     /// What was to be looked at can't be used, which has been told: for commands whose findings are something else.
     BadInput,
+    /// A generation was taken back.
+    TakenBack,
+    /// A generation serves, and is neither confirmed nor taken back.
+    Undecided,
 }
 
 /// The command line was well-formed, but asks for what cannot be.
@@ -83,6 +98,9 @@ pub(crate) fn run() -> ExitCode {
     let result = match cli.command {
         Command::Run(arguments) => commands::run::run(&arguments),
         Command::Proxy(arguments) => commands::proxy::run(&arguments),
+        Command::Apply(arguments) => commands::apply::run(&arguments),
+        Command::Generations(arguments) => commands::generations::run(&arguments),
+        Command::Upgrade(arguments) => commands::upgrade::run(&arguments),
         Command::Demo(arguments) => commands::demo::run(&arguments),
         Command::Check(arguments) => commands::check::run(&arguments),
         Command::Test(arguments) => commands::test::run(&arguments),
@@ -96,6 +114,8 @@ pub(crate) fn run() -> ExitCode {
         Ok(Verdict::Good) => ExitCode::SUCCESS,
         Ok(Verdict::Findings) => ExitCode::from(1),
         Ok(Verdict::BadInput) => ExitCode::from(2),
+        Ok(Verdict::TakenBack) => ExitCode::from(4),
+        Ok(Verdict::Undecided) => ExitCode::from(5),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // Standard error may be closed as well; the exit code still tells.

@@ -1,14 +1,17 @@
 //! One file per subcommand: its arguments, and how the rest of the crate is put to work for it.
 
+pub(crate) mod apply;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod diff;
 pub(crate) mod explain;
+pub(crate) mod generations;
 pub(crate) mod proxy;
 pub(crate) mod run;
 pub(crate) mod sim;
 pub(crate) mod test;
+pub(crate) mod upgrade;
 pub(crate) mod upstream;
 
 use std::collections::BTreeMap;

@@ -1,5 +1,6 @@
 //! `dalbi`: a load balancer that serves Istio documents from a folder.
 
+mod admin_client;
 mod cli;
 mod commands;
 mod demo;
@@ -7,6 +8,8 @@ mod describe;
 mod diff;
 mod documents;
 mod explain;
+mod follow;
+mod history;
 mod load;
 mod logging;
 mod quantity;

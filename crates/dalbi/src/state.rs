@@ -19,6 +19,7 @@ pub(crate) struct StateOptions {
         long = "state",
         value_name = "DIR",
         env = "DALBI_STATE",
+        global = true,
         help_heading = "Generations"
     )]
     directory: Option<PathBuf>,
