@@ -5,11 +5,12 @@
 mod support;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use support::http::{self, request, request_with_body};
-use support::{Dalbi, Folder, Upstream};
+use support::{Dalbi, Folder, Load, Upstream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[tokio::test]
@@ -248,6 +249,42 @@ async fn grpc() {
         (refused.status(), refused.header("grpc-status")),
         (200, "9")
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bad_rollout() {
+    let app = Upstream::start(&["--name", "shop"]);
+    let server = (format!("http: {}", app.port()), "http: 9301");
+    // Nobody listens on a port that was free a moment ago.
+    let nobody = (format!("http: {}", support::free_port()), "http: 9302");
+    let [good, bad] = ["bad-rollout/good", "bad-rollout/bad"]
+        .map(|name| Folder::of_example(name, &[(server.1, &server.0), (nobody.1, &nobody.0)]));
+    let dalbi = Dalbi::run(good.path(), &["--watch=false"]);
+    let customers = Load::paced(4, Duration::from_millis(10), dalbi.address(8080), || {
+        request("GET", "/", &[])
+    });
+    customers.answered(50).await;
+
+    let state = dalbi.process.state().to_str().unwrap().to_owned();
+    let bad = bad.path().to_str().unwrap().to_owned();
+    let apply = tokio::task::spawn_blocking(move || {
+        support::run_to_end(&["apply", &bad, "--canary", "20%", "--state", &state])
+    });
+    let applied = apply.await.unwrap();
+    let told = String::from_utf8_lossy(&applied.stdout).into_owned();
+    assert_eq!(applied.status.code(), Some(4), "{applied:?}");
+    assert!(told.contains("rolled back"), "{applied:?}");
+    // What was being asked when it went has ended by now.
+    let seen = customers.stop().await;
+    assert!(
+        seen.good > 50 && seen.failed.len() < seen.good / 10,
+        "{} failed",
+        seen.failed.len()
+    );
+    for _ in 0..50 {
+        let answer = http::get(dalbi.address(8080), "/").await;
+        assert_eq!((answer.status(), answer.upstream()), (200, "shop"));
+    }
 }
 
 #[test]
