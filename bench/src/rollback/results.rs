@@ -37,11 +37,12 @@ pub(crate) struct Row {
     /// From the swap until it was taken back; of those that were.
     seconds_p50: Option<f64>,
     seconds_max: Option<f64>,
-    /// Of the requests from the swap to the end of each, those that the generation served and those that failed.
+    /// Of the requests from the swap to the last that met it, or to its deadline: those that it served and those that
+    /// failed.
     exposed_share: f64,
     /// The most of one trial.
     exposed_share_max: f64,
-    /// Requests from the swap to the end of each.
+    /// How many those were.
     requests: usize,
     /// Of them, those that failed.
     failed: usize,

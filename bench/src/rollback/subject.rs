@@ -38,7 +38,7 @@ pub(crate) struct Trial {
     pub(crate) apply: Duration,
     /// From then to its end.
     pub(crate) took: Duration,
-    /// Requests that were due in that time.
+    /// Requests that were due while it was tried: until the last that met it, or until its deadline.
     pub(crate) requests: usize,
     /// Of them, those that it served, and those that failed, whoever served them.
     pub(crate) exposed: usize,
@@ -109,7 +109,7 @@ impl Subject {
             "source": "api",
             "terms": {"probation_s": probation.as_secs_f64(), "canary": mode.canary()},
         });
-        let asked = Instant::now();
+        let (asked, asked_at) = (Instant::now(), self.load.now());
         let accepted = self.post("/generations", &apply)?;
         let (swapped, swapped_at) = (Instant::now(), self.load.now());
         let id = accepted["id"]
@@ -135,7 +135,16 @@ impl Subject {
         if end == End::Confirmed && case.is_bad() {
             self.post("/generations/rollback", &json!({"author": "bench"}))?;
         }
-        let seen = self.load.between(swapped_at, swapped_at + took);
+        let mut seen = self.load.between(swapped_at, swapped_at + took);
+        if end == End::RolledBack {
+            // We hear of it late on a busy machine, and requests have met the old one again since.
+            let last = seen.iter().filter(|ended| is_exposed(ended, mark));
+            let last = last.map(|ended| ended.due).max().unwrap_or_default();
+            seen.retain(|ended| ended.due <= last);
+        } else {
+            // At the deadline at the earliest, all requests go to one that is found good.
+            seen.retain(|ended| ended.due < asked_at + probation);
+        }
         Ok(Trial {
             end,
             why: shown["why"].as_str().unwrap_or_default().to_owned(),
