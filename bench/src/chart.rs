@@ -137,7 +137,8 @@ impl Panel {
             .bars
             .iter()
             .map(|bar| bar.range.map_or(bar.value, |(_, high)| high))
-            .fold(f64::MIN_POSITIVE, f64::max);
+            // Where all are zero, so is their length.
+            .fold(1e-9, f64::max);
         let scale = (BARS_WIDTH - VALUE_WIDTH) / longest;
         write(
             out,

@@ -220,7 +220,7 @@ impl Figures {
         });
         Chart {
             title: "Seconds until a generation is taken back",
-            note: "median, and the least to the most",
+            note: "median, and up to the longest; each panel has a scale of its own",
             label_width: 90.0,
             panels: panels.collect(),
         }
@@ -336,5 +336,12 @@ mod tests {
         let svg = figures(rows.to_vec()).svg();
         assert_eq!(svg.matches("class=\"title\"").count(), 2, "{svg}");
         assert_eq!(svg.matches("<rect").count(), 3, "{svg}");
+        let none = Row::of(
+            Case::Harmless,
+            Mode::Canary,
+            &[trial(End::Confirmed, 10, 100)],
+        );
+        let svg = figures(vec![none.unwrap()]).svg();
+        assert!(svg.contains(">0.0</text>") && !svg.contains("NaN"), "{svg}");
     }
 }
