@@ -92,10 +92,12 @@ impl Row {
         })
     }
 
-    /// What a canary may expose: its share, and three standard deviations for the lot that each request draws.
+    /// What a canary may expose: its share, three standard deviations for the lot that each request draws, and the
+    /// request that each trial ends with, which has met it by definition.
     fn exposed_at_most(&self) -> f64 {
+        let last = self.rolled_back as f64 / self.requests.max(1) as f64;
         let spread = (CANARY * (1.0 - CANARY) / self.requests.max(1) as f64).sqrt();
-        CANARY + 3.0 * spread
+        CANARY + 3.0 * spread + last
     }
 
     /// What was wanted, and whether it came true.
