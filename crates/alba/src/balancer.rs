@@ -1,6 +1,7 @@
 //! The balancer: one immutable list of endpoints over shared state.
 
 mod deadlines;
+mod memory;
 mod picking;
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};

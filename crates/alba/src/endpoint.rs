@@ -3,11 +3,12 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::Time;
 use crate::ewma::AtomicPeakEwma;
+use crate::learned::{LONGEST_S, seconds};
 use crate::outlier::OutlierState;
 use crate::policy::alba::learned::Learned;
 use crate::slow_start::Joined;
+use crate::{Aged, LearnedEndpoint, Time};
 
 /// The caller's name for an endpoint, stable for as long as it is the same server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -198,6 +199,31 @@ impl EndpointState {
 
     pub(crate) fn is_available(&self) -> bool {
         self.is_healthy() && !self.outlier.is_ejected()
+    }
+
+    pub(crate) fn recall(&self, now: Time) -> LearnedEndpoint {
+        let mut learned = LearnedEndpoint::of(self.id);
+        learned.healthy = self.is_healthy();
+        learned.latency = Aged::of(self.latency.stamped(), now);
+        learned.penalty = Aged::of(self.penalty.stamped(), now);
+        learned.joined_ago_s = self.joined.ago(now).map(|ago| ago.as_secs_f64());
+        let (left, in_row) = self.outlier.learned(now);
+        learned.ejected_for_s = left.map(|left| left.as_secs_f64());
+        learned.ejections_in_row = in_row;
+        self.learned.recall(&mut learned, now);
+        learned
+    }
+
+    /// Takes what was learned before, but for ejections; what is absurd is ignored.
+    pub(crate) fn restore(&self, learned: &LearnedEndpoint, now: Time) {
+        self.set_healthy(learned.healthy);
+        Aged::restore(learned.latency, self.latency.stamped(), LONGEST_S, now);
+        Aged::restore(learned.penalty, self.penalty.stamped(), LONGEST_S, now);
+        if let Some(ago) = learned.joined_ago_s.and_then(seconds) {
+            let joined = now.as_nanos().saturating_sub(ago.as_nanos() as u64);
+            self.joined.set(Time::from_nanos(joined));
+        }
+        self.learned.restore(learned, now);
     }
 
     pub(crate) fn view<'a>(

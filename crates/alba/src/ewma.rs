@@ -47,6 +47,11 @@ impl AtomicPeakEwma {
         Some(average * retention(elapsed_ticks(changed, ticks(now)), decay))
     }
 
+    /// The average, to be learned from or written as it is.
+    pub(crate) fn stamped(&self) -> &Stamped {
+        &self.0
+    }
+
     /// The average as of its last sample, in seconds.
     pub(crate) fn last(&self) -> Option<f64> {
         self.0.load().map(|(average, _)| average)

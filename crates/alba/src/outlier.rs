@@ -160,6 +160,26 @@ impl OutlierState {
         (until != IN_SERVICE).then_some(Time::from_nanos(until))
     }
 
+    /// For how long it is away still, and ejections in a row.
+    pub(crate) fn learned(&self, now: Time) -> (Option<Duration>, u32) {
+        let left = self.ejected_until().map(|until| until.since(now));
+        (left, self.multiplier.load(Ordering::Relaxed))
+    }
+
+    /// Takes ejections in a row, and for how long it is away still. Call with the lineage's lock held.
+    pub(crate) fn relearn(&self, left: Option<Duration>, in_row: u32, base: Duration, now: Time) {
+        let limit = MAX_EJECTION_TIME.max(base);
+        // More in a row than reach the limit only delay forgetting.
+        let most = limit.as_nanos() / base.as_nanos().max(1) + 1;
+        let in_row = u128::from(in_row).min(most);
+        self.multiplier
+            .store(u32::try_from(in_row).unwrap_or(u32::MAX), Ordering::Relaxed);
+        if let Some(left) = left {
+            let until = (now + left.min(limit)).as_nanos().min(IN_SERVICE - 1);
+            self.ejected_until.store(until, Ordering::Relaxed);
+        }
+    }
+
     pub(crate) fn ejections(&self) -> u64 {
         self.ejections.load(Ordering::Relaxed)
     }

@@ -36,6 +36,14 @@ impl Joined {
     }
 }
 
+impl Joined {
+    /// How long ago it came, if that was later than its lineage.
+    pub(crate) fn ago(&self, now: Time) -> Option<Duration> {
+        let joined = self.0.load(Ordering::Relaxed);
+        (joined != EVER).then(|| now.since(Time::from_nanos(joined)))
+    }
+}
+
 impl SlowStart {
     /// Time between two layouts of the weights.
     pub(crate) fn step(&self) -> Duration {

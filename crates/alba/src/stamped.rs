@@ -39,6 +39,12 @@ impl Stamped {
         self.0.store(pack(value, ticks(at)), Ordering::Relaxed);
     }
 
+    /// Stores a value that is so old at `now`, which may be older than the epoch.
+    pub(crate) fn store_aged(&self, value: f64, age: Duration, now: Time) {
+        let stamp = ticks(now).wrapping_sub(ticks_in(age));
+        self.0.store(pack(value, stamp), Ordering::Relaxed);
+    }
+
     /// Whether what is stored was written after `at`.
     pub(crate) fn is_later_than(&self, at: Time) -> bool {
         let stamp = self.load().map(|(_, stamp)| stamp);

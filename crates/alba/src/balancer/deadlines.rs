@@ -99,6 +99,14 @@ impl Balancer {
         self.lineage.changed();
     }
 
+    /// Whether one more may be away. Call with the lineage's lock held.
+    pub(super) fn may_eject(&self, outlier: &OutlierDetection) -> bool {
+        let is_away = |slot: &&Slot| slot.state.outlier.is_ejected();
+        let away = self.slots.iter().filter(is_away).count() as u64;
+        let allowed = u64::from(outlier.max_ejection_percent.min(100)) * self.slots.len() as u64;
+        away == 0 || (away + 1) * 100 <= allowed
+    }
+
     /// Puts an endpoint aside, if not too many are away.
     pub(super) fn eject(&self, state: &EndpointState, outlier: &OutlierDetection, now: Time) {
         let _ejecting = lock(&self.lineage.ejecting);
@@ -113,10 +121,7 @@ impl Balancer {
         // Also when the limit below forbids the ejection: the next full run of errors asks again, not the
         // next error.
         state.outlier.reset_counts();
-        let is_away = |slot: &&Slot| slot.state.outlier.is_ejected();
-        let away = self.slots.iter().filter(is_away).count() as u64;
-        let allowed = u64::from(outlier.max_ejection_percent.min(100)) * self.slots.len() as u64;
-        if away > 0 && (away + 1) * 100 > allowed {
+        if !self.may_eject(outlier) {
             return;
         }
         state.outlier.eject(now, outlier.base_ejection_time);

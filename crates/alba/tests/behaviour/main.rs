@@ -7,6 +7,7 @@ mod learned;
 mod locality;
 mod rates;
 mod reload;
+mod restart;
 mod selection;
 mod subset;
 mod tenants;

@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::pool::{Means, PoolLearned};
+use crate::learned::{LARGEST, pair, within};
 use crate::stamped::{Stamped, duration, ticks_in};
 use crate::sums::Sums;
-use crate::{LoadReport, Observation, Time};
+use crate::{Aged, LearnedEndpoint, LoadReport, Observation, Time};
 
 /// What one answer leaves of all before it: some fifty answers speak for an endpoint's slowness.
 const ANSWERS_KEPT: f64 = 0.98;
@@ -18,6 +19,9 @@ const DECAY_NS: f64 = 10e9;
 /// One answer may be this many times slower than expected before the rest is cut off, so that one hiccup of
 /// a heavy tail does not condemn its endpoint.
 const SLOWEST: f64 = 10.0;
+
+/// What was learned elsewhere makes no endpoint slower than this.
+const LARGEST_RATIO: f64 = 1000.0;
 
 /// A report of more requests counts as one of so many: that is busy enough, and one endpoint that tells of
 /// thousands must not move by as much what is assumed of those that tell nothing.
@@ -233,6 +237,42 @@ impl Learned {
 
     pub(crate) fn end_probe(&self) {
         self.probing.store(false, Ordering::Relaxed);
+    }
+
+    /// What a successor in another process has to know.
+    pub(crate) fn recall(&self, learned: &mut LearnedEndpoint, now: Time) {
+        // Faded already: the other process counts time from elsewhere.
+        let keep = left(self.written_at.load(Ordering::Relaxed), now);
+        let faded = |sums: &Sums| {
+            let (first, second) = sums.load();
+            [first * keep, second * keep]
+        };
+        learned.ratios = faded(&self.ratios);
+        learned.outcomes = faded(&self.outcomes);
+        learned.others = Aged::of(&self.others, now);
+        let draining_until = Time::from_nanos(self.draining_until.load(Ordering::Relaxed));
+        learned.draining_for_s = draining_until.since(now).as_secs_f64();
+    }
+
+    /// Takes what was learned before; what is absurd is ignored.
+    pub(crate) fn restore(&self, learned: &LearnedEndpoint, now: Time) {
+        if let (Some(ratios), Some(outcomes)) = (
+            pair(learned.ratios, LARGEST),
+            pair(learned.outcomes, LARGEST),
+        ) {
+            if ratios.0 <= ratios.1 * LARGEST_RATIO {
+                self.ratios.store(ratios.0, ratios.1);
+            }
+            self.outcomes.store(outcomes.0, outcomes.1.min(MOST_BAD));
+            self.written_at.store(now.as_nanos(), Ordering::Relaxed);
+        }
+        Aged::restore(learned.others, &self.others, MOST_OTHERS, now);
+        let drains = within(learned.draining_for_s, DRAINING_FOR.as_secs_f64());
+        if let Some(left_s) = drains.filter(|left_s| *left_s > 0.0) {
+            let until = now + Duration::from_secs_f64(left_s);
+            self.draining_until
+                .store(until.as_nanos(), Ordering::Relaxed);
+        }
     }
 
     /// What to tell others of it.

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::LearnedLine;
+use crate::learned::{LARGEST, LONGEST_S, pair};
 use crate::sums::Sums;
 
 /// What one answer leaves of all before it: some thousand answers make the line.
@@ -89,6 +91,31 @@ impl Line {
     pub(super) fn fit(&self) -> Fit {
         let (base_s, slope_s) = self.fit.load();
         Fit { base_s, slope_s }
+    }
+
+    pub(super) fn learned(&self) -> LearnedLine {
+        LearnedLine {
+            time: self.time.load().into(),
+            queue: self.queue.load().into(),
+            answers: self.answers.load(Ordering::Relaxed),
+            fit: self.fit.load().into(),
+        }
+    }
+
+    /// Takes a line that was learned before, whole or, where anything of it is absurd, not at all.
+    pub(super) fn restore(&self, learned: &LearnedLine) {
+        let sums = [learned.time, learned.queue, learned.fit].map(|sums| pair(sums, LARGEST));
+        let [Some(time), Some(queue), Some(fit)] = sums else {
+            return;
+        };
+        let possible = |seconds: f64| seconds > 0.0 && seconds <= LONGEST_S;
+        if learned.answers == 0 || ![time.0, fit.0, fit.0 + fit.1].into_iter().all(possible) {
+            return;
+        }
+        self.time.store(time.0, time.1);
+        self.queue.store(queue.0, queue.1);
+        self.answers.store(learned.answers, Ordering::Relaxed);
+        self.fit.store(fit.0, fit.1);
     }
 
     fn refit(&self, answers: f64) {

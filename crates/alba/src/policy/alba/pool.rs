@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use super::line::{Fit, Line};
 use super::trust::{self, Trust};
-use crate::Parts;
 use crate::atomic_f32::AtomicF32;
+use crate::learned::{LARGEST, LONGEST_S, pair, within};
 use crate::stamped::ticks_in;
 use crate::sums::Sums;
+use crate::{LearnedPool, Parts};
 
 /// What one report leaves of all before it.
 const REPORTS_KEPT: f64 = 0.99;
@@ -110,6 +111,42 @@ impl PoolLearned {
             slowness: Trust::new([0.0, 0.2, 0.4, 0.6, 0.8]),
             late: AtomicF32::new(f64::INFINITY),
         }
+    }
+
+    pub(crate) fn learned(&self) -> LearnedPool {
+        let late_s = self.late.load();
+        LearnedPool {
+            line: self.line.learned(),
+            others: self.others.load().into(),
+            ratios: self.ratios.load().into(),
+            reported: self.reported.load().into(),
+            failing: self.failing.load(),
+            late_s: late_s.is_finite().then_some(late_s),
+            reports: self.reports.slopes(),
+            slowness: self.slowness.slopes(),
+        }
+    }
+
+    /// Takes what was learned before; what is absurd is ignored.
+    pub(crate) fn restore(&self, learned: &LearnedPool) {
+        self.line.restore(&learned.line);
+        for (sums, learned) in [
+            (&self.others, learned.others),
+            (&self.ratios, learned.ratios),
+            (&self.reported, learned.reported),
+        ] {
+            if let Some((first, second)) = pair(learned, LARGEST) {
+                sums.store(first, second);
+            }
+        }
+        if let Some(failing) = within(learned.failing, 1.0) {
+            self.failing.store(failing);
+        }
+        if let Some(late_s) = learned.late_s.and_then(|late_s| within(late_s, LONGEST_S)) {
+            self.late.store(late_s.max(1e-6));
+        }
+        self.reports.restore(&learned.reports);
+        self.slowness.restore(&learned.slowness);
     }
 
     pub(super) fn ended(&self, success: bool) {

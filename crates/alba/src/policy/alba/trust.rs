@@ -6,6 +6,7 @@
 //! how good the evidence is, and no further.
 
 use crate::atomic_f32::AtomicF32;
+use crate::learned::{LARGEST, within};
 use crate::sums::Sums;
 
 /// What one comparison leaves of all before it.
@@ -38,9 +39,27 @@ impl Trust {
 
     /// Learns from a deviation and the one that was measured after it.
     pub(super) fn compare(&self, class: usize, before: f64, after: f64) {
-        let slopes = &self.slopes[class];
-        slopes.add(KEPT, before * after, before * before);
-        let (products, squares) = slopes.load();
+        self.slopes[class].add(KEPT, before * after, before * before);
+        self.believe(class);
+    }
+
+    /// What was compared so far.
+    pub(super) fn slopes(&self) -> [[f64; 2]; Self::CLASSES] {
+        std::array::from_fn(|class| self.slopes[class].load().into())
+    }
+
+    /// Takes what was compared before; what is absurd is ignored.
+    pub(super) fn restore(&self, slopes: &[[f64; 2]; Self::CLASSES]) {
+        for (class, [products, squares]) in slopes.iter().enumerate() {
+            if products.abs() <= LARGEST && within(*squares, LARGEST).is_some() {
+                self.slopes[class].store(*products, *squares);
+                self.believe(class);
+            }
+        }
+    }
+
+    fn believe(&self, class: usize) {
+        let (products, squares) = self.slopes[class].load();
         let slope = (products + self.prior[class] * PRIOR_WEIGHT) / (squares + PRIOR_WEIGHT);
         self.believed[class].store(slope.clamp(0.0, 1.0));
     }
