@@ -6,7 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use alba::{Balancer, Completion, EndpointId, Locality, Pick, PickRequest, Policy, Rng, Settings};
+use alba::{
+    Balancer, Completion, EndpointId, Learned, Locality, Pick, PickRequest, Policy, Rng, Settings,
+};
 use arc_swap::ArcSwap;
 use mesh::{EndpointAddress, UpstreamProtocol};
 use rustls::pki_types::ServerName;
@@ -182,14 +184,14 @@ impl Cluster {
             }
             None => {
                 let balancer = Balancer::new(settings.clone(), &endpoints, now);
+                if let Some(Ancestor { cluster, .. }) = ancestor {
+                    balancer.restore(&cluster.learned(now), now);
+                }
                 (balancer, new_lineage())
             }
         };
         if config.health_check.is_none() {
-            // Nobody would ever call an endpoint healthy again that an earlier check put aside.
-            for endpoint in &endpoints {
-                balancer.set_health(endpoint.id, true, now);
-            }
+            trust_all(&balancer, &endpoints, now);
         }
         Ok(Self {
             config: config.clone(),
@@ -202,6 +204,26 @@ impl Cluster {
             lineage,
             members: ArcSwap::from_pointee(Members::new(balancer, &endpoints, targets)),
         })
+    }
+
+    /// What is known of its endpoints.
+    pub(crate) fn learned(&self, now: alba::Time) -> Learned {
+        self.members().balancer.learned(now)
+    }
+
+    /// Takes what an earlier process knew of them, before the first request.
+    pub(crate) fn restore(&self, learned: &Learned) {
+        let (members, now) = (self.members(), clock::now());
+        members.balancer.restore(learned, now);
+        if self.config.health_check.is_none() {
+            let endpoints: Vec<_> = members
+                .ids
+                .iter()
+                .copied()
+                .map(alba::Endpoint::new)
+                .collect();
+            trust_all(&members.balancer, &endpoints, now);
+        }
     }
 
     /// Whether connections made for `other` can be used for this cluster too.
@@ -273,6 +295,13 @@ impl Cluster {
         let balancer = current.balancer.apply(settings, &endpoints, clock::now());
         self.members
             .store(Arc::new(Members::new(balancer, &endpoints, targets)));
+    }
+}
+
+/// Without checks nobody would ever call an endpoint healthy again that an earlier check put aside.
+fn trust_all(balancer: &Balancer, endpoints: &[alba::Endpoint], now: alba::Time) {
+    for endpoint in endpoints {
+        balancer.set_health(endpoint.id, true, now);
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use crate::confirmation::Confirmation;
 use crate::control::{self, Control};
 use crate::inspector::Inspector;
+use crate::learned;
 use crate::options::Options;
 use crate::places::PlacesError;
 use crate::pulse::Pulse;
@@ -227,8 +228,7 @@ impl Dispatcher {
             });
         }
         control.resolve_now(&mesh);
-        let sockets = Unclaimed::new(inherited.sockets);
-        dispatcher.take(mesh, generation, None, sockets)?;
+        dispatcher.take(mesh, generation, None, inherited)?;
         let thread = std::thread::Builder::new()
             .name("control".into())
             .spawn(move || control::run(&control, admin.map(|(_, socket)| socket)))
@@ -245,7 +245,7 @@ impl Dispatcher {
     /// # Errors
     /// Names the listener, address or certificate that can't be had.
     pub fn apply(&self, mesh: Arc<Mesh>, generation: &str) -> Result<Applied, ApplyError> {
-        self.take(mesh, generation, None, Unclaimed::default())
+        self.take(mesh, generation, None, Inherited::default())
     }
 
     /// Serves `share` (0 to 1) of requests by another mesh, and the rest as before. Each request is wholly on one; so
@@ -262,7 +262,7 @@ impl Dispatcher {
         share: f64,
     ) -> Result<Applied, ApplyError> {
         let share = share.clamp(0.0, 1.0);
-        self.take(mesh, generation, Some(share), Unclaimed::default())
+        self.take(mesh, generation, Some(share), Inherited::default())
     }
 
     /// Ends the canary: all requests are served as those beside it were. Tells whether there was one.
@@ -282,7 +282,7 @@ impl Dispatcher {
         mesh: Arc<Mesh>,
         generation: &str,
         share: Option<f64>,
-        mut inherited: Unclaimed,
+        inherited: Inherited,
     ) -> Result<Applied, ApplyError> {
         let started = Instant::now();
         let mut newest = self.newest.lock().expect("no panic holds it");
@@ -306,6 +306,9 @@ impl Dispatcher {
                     &|name, port| self.control.addresses(name, port),
                 )?;
                 check_conflicts(&snapshot)?;
+                if let Some(told) = inherited.learned {
+                    learned::take(&snapshot, told);
+                }
                 Arc::new(snapshot)
             }
         };
@@ -317,7 +320,7 @@ impl Dispatcher {
                 canary: Some(Canary { snapshot, share }),
             },
         };
-        let (opened, closed) = self.serve(in_force, &mut inherited)?;
+        let (opened, closed) = self.serve(in_force, &mut Unclaimed::new(inherited.sockets))?;
         *newest = number.max(*newest);
         let applied = Applied {
             number,
@@ -398,6 +401,12 @@ impl Dispatcher {
         expected
             .as_ref()
             .is_some_and(|expected| expected.has_arrived())
+    }
+
+    /// What the balancers of the generation in force have learned, by cluster, for a process that takes over
+    /// ([`Inherited::learned`]).
+    pub fn learned(&self) -> serde_json::Value {
+        learned::tell(&self.control.snapshot())
     }
 
     /// Duplicates of all listening sockets with the listeners' addresses, for a process that takes over

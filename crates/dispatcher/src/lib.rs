@@ -32,6 +32,7 @@ mod exchange;
 mod health;
 mod http;
 mod inspector;
+mod learned;
 mod load_report;
 mod names;
 mod options;

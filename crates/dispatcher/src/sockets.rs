@@ -14,6 +14,8 @@ pub struct Inherited {
     /// Sockets that listen already, in any number per address. Those of a listener's address are used in place of new
     /// ones, every one of them. The others are closed: what waits in their queues stays with whoever else holds them.
     pub sockets: Vec<TcpListener>,
+    /// What [`Dispatcher::learned`](crate::Dispatcher::learned) told there. What can't be used of it is left out.
+    pub learned: Option<serde_json::Value>,
 }
 
 /// Inherited sockets that no listener has claimed yet.

@@ -1,6 +1,6 @@
 //! A share of requests by another generation.
 
-use crate::world::{Client, answering, port_of, socket, start, tallies};
+use crate::world::{Client, answering, forwarding, port_of, socket, start, tallies, upstream};
 
 const REQUESTS: u64 = 10_000;
 
@@ -148,4 +148,61 @@ fn a_listener_of_either_is_open_and_served_by_who_has_it() {
     // No longer configured, but told so.
     assert_eq!(old.get("/").status, 404);
     assert_eq!(new.get("/").body, "b");
+}
+
+#[test]
+fn a_canary_puts_no_endpoint_aside_for_others() {
+    let (dispatcher, port) = start(1);
+    let upstreams = [upstream(500), upstream(500)];
+    let base = forwarding(port, upstreams, "");
+    dispatcher.apply(base, "a").unwrap();
+    let ejecting = "outlierDetection: { consecutive5xxErrors: 1, maxEjectionPercent: 100, baseEjectionTime: 300s }";
+    let canary = forwarding(port, upstreams, ejecting);
+    dispatcher.apply_canary(canary, "b", 0.5).unwrap();
+    let mut client = Client::connect(port);
+    let clusters = || {
+        let clusters = dispatcher.clusters();
+        let of = |generation: &str| {
+            let mut found = clusters.iter().filter(|one| one.generation == generation);
+            found.find(|one| one.name.contains("up.internal")).cloned()
+        };
+        (of("a").expect("the base's"), of("b").expect("the canary's"))
+    };
+    // The canary's have all been asked once by then, but for one chance in 2^100.
+    for _ in 0..200 {
+        assert!(client.get("/").status >= 500);
+    }
+    let (base, canary) = clusters();
+    assert!(canary.endpoints.iter().all(|endpoint| endpoint.ejected));
+    assert!(!base.endpoints.iter().any(|endpoint| endpoint.ejected));
+    dispatcher.drop_canary();
+    for _ in 0..20 {
+        assert_eq!(client.get("/").status, 500);
+    }
+}
+
+#[test]
+fn clusters_that_only_differ_otherwise_share_what_they_learn() {
+    let (dispatcher, port) = start(1);
+    let upstreams = [upstream(200), upstream(200)];
+    let base = forwarding(port, upstreams, "");
+    dispatcher.apply(base.clone(), "a").unwrap();
+    let canary = forwarding(
+        port,
+        upstreams,
+        "connectionPool: { tcp: { maxConnections: 77 } }",
+    );
+    dispatcher.apply_canary(canary, "b", 0.5).unwrap();
+    let mut client = Client::connect(port);
+    for _ in 0..100 {
+        assert_eq!(client.get("/").status, 200);
+    }
+    let requests = |generation: &str| -> u64 {
+        let clusters = dispatcher.clusters();
+        let of = clusters.iter().filter(|one| one.generation == generation);
+        of.flat_map(|one| &one.endpoints)
+            .map(|one| one.requests)
+            .sum()
+    };
+    assert_eq!((requests("a"), requests("b")), (100, 100));
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use dispatcher::{Dispatcher, Inherited};
 
-use crate::world::{Client, answering, options, start};
+use crate::world::{Client, answering, forwarding, options, start, upstream};
 
 /// Connects all the time while `change` runs, each connection for one request; returns how many there were.
 fn under_connections<T>(port: u16, change: impl FnOnce() -> T) -> (T, u64) {
@@ -49,6 +49,7 @@ fn no_connection_is_lost_however_many_workers_there_are() {
             let sockets = dispatcher.sockets().expect("it serves");
             let inherited = Inherited {
                 sockets: sockets.into_iter().map(|(_, socket)| socket).collect(),
+                learned: Some(dispatcher.learned()),
             };
             let mesh = answering("a", 200, &[port]);
             let next = Dispatcher::start(options(workers), mesh, "a", inherited);
@@ -56,5 +57,43 @@ fn no_connection_is_lost_however_many_workers_there_are() {
             assert_eq!(old.drain(), 0);
         });
         assert!(connections >= 200);
+    }
+}
+
+#[test]
+fn what_was_learned_goes_along() {
+    let (dispatcher, port) = start(1);
+    let upstreams = [upstream(200), upstream(200)];
+    let mesh = forwarding(port, upstreams, "");
+    dispatcher.apply(mesh.clone(), "a").unwrap();
+    let mut client = Client::connect(port);
+    for _ in 0..50 {
+        assert_eq!(client.get("/").status, 200);
+    }
+    drop(client);
+    let latencies = |dispatcher: &Dispatcher| -> Vec<Option<f64>> {
+        let clusters = dispatcher.clusters();
+        let endpoints = clusters.iter().flat_map(|cluster| &cluster.endpoints);
+        endpoints.map(|endpoint| endpoint.latency_ms).collect()
+    };
+    let start = |learned| {
+        let inherited = Inherited {
+            learned,
+            ..Inherited::default()
+        };
+        let mut options = options(1);
+        // Only what is known counts here, not who listens.
+        options.port_offset = 1;
+        let started = Dispatcher::start(options, mesh.clone(), "a", inherited);
+        started.map(|started| latencies(&started))
+    };
+    let known = latencies(&dispatcher);
+    assert!(known.iter().all(Option::is_some), "{known:?}");
+    let learned = dispatcher.learned();
+    dispatcher.drain();
+    assert_eq!(start(Some(learned)).expect("starts"), known);
+    // Anything else is no reason not to start.
+    for odd in [serde_json::json!("?"), serde_json::json!({ "x": 1 })] {
+        assert_eq!(start(Some(odd)).expect("starts"), [None, None]);
     }
 }

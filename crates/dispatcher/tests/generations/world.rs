@@ -71,6 +71,7 @@ pub(crate) fn start(workers: usize) -> (Dispatcher, u16) {
     let port = port_of(&socket);
     let inherited = Inherited {
         sockets: vec![socket],
+        learned: None,
     };
     let mesh = answering("a", 200, &[port]);
     let dispatcher = Dispatcher::start(options(workers), mesh, "a", inherited);
@@ -146,4 +147,49 @@ pub(crate) fn tallies(dispatcher: &Dispatcher, requests: u64) -> Vec<Tally> {
         );
         std::thread::yield_now();
     }
+}
+
+/// An upstream that answers every request with this status, without a body. Returns its port.
+pub(crate) fn upstream(status: u16) -> u16 {
+    let socket = socket();
+    let port = port_of(&socket);
+    std::thread::spawn(move || {
+        for stream in socket.incoming().flatten() {
+            std::thread::spawn(move || answer_all(stream, status));
+        }
+    });
+    port
+}
+
+fn answer_all(stream: TcpStream, status: u16) {
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    while reader.read_line(&mut line).is_ok_and(|len| len > 0) {
+        if line == "\r\n" {
+            let answer = format!("HTTP/1.1 {status} Status\r\ncontent-length: 0\r\n\r\n");
+            if reader.get_mut().write_all(answer.as_bytes()).is_err() {
+                return;
+            }
+        }
+        line.clear();
+    }
+}
+
+/// Sends everything on `port` to two upstreams; `policy` goes into their service's `trafficPolicy`.
+pub(crate) fn forwarding(port: u16, upstreams: [u16; 2], policy: &str) -> Arc<Mesh> {
+    let [first, second] = upstreams;
+    mesh_of(&format!(
+        "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {{ name: door }}\nspec:\n  servers:\n    \
+         - port: {{ number: {port}, name: http, protocol: HTTP }}\n      hosts: ['*']\n---\n\
+         apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{ name: all }}\nspec:\n  \
+         hosts: ['*']\n  gateways: [door]\n  http:\n    - route: [{{ destination: {{ host: up.internal }} }}]\n      \
+         retries: {{ attempts: 0 }}\n---\n\
+         apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{ name: up }}\nspec:\n  \
+         hosts: [up.internal]\n  resolution: STATIC\n  location: MESH_INTERNAL\n  \
+         ports: [{{ number: 80, name: http, protocol: HTTP }}]\n  endpoints:\n    \
+         - {{ address: 127.0.0.1, ports: {{ http: {first} }} }}\n    \
+         - {{ address: 127.0.0.1, ports: {{ http: {second} }} }}\n---\n\
+         apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{ name: up }}\nspec:\n  \
+         host: up.internal\n  trafficPolicy: {{ {policy} }}\n"
+    ))
 }
