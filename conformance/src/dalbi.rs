@@ -112,6 +112,8 @@ pub(crate) struct Dalbi {
     log: UnboundedReceiver<String>,
     kept: Arc<Mutex<Vec<String>>>,
     offset: u16,
+    /// Where it keeps its generations.
+    _state: tempfile::TempDir,
 }
 
 /// Offsets in use within this process.
@@ -160,6 +162,8 @@ impl Dalbi {
         ];
         let arguments = [&common, arguments].concat();
         let mut command = binary.command(&arguments);
+        let state = tempfile::tempdir().context("make a state directory")?;
+        command.arg("--state").arg(state.path());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().context("start dalbi")?;
         let kept = Arc::new(Mutex::new(Vec::new()));
@@ -184,6 +188,7 @@ impl Dalbi {
             log,
             kept,
             offset,
+            _state: state,
         };
         match ready {
             Ok(true) => Ok(started),

@@ -38,6 +38,7 @@ pub(crate) fn start(
         "--bind=127.0.0.1".to_owned(),
         format!("--port-offset={offset}"),
         format!("--admin=127.0.0.1:{admin}"),
+        format!("--state={}", text_of(&site.folder.join("state"))),
     ];
     let mut running = bench.launch(peer, version, &site, &command)?;
     running

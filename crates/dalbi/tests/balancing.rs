@@ -49,10 +49,10 @@ async fn send(dalbi: &Dalbi, count: usize, headers: &[(&str, &str)]) -> Vec<Answ
 
 /// A metric's value.
 async fn metric(dalbi: &Dalbi, series: &str) -> f64 {
-    let metrics = http::get(dalbi.admin(), "/metrics").await;
-    let mut lines = metrics.text().lines();
+    let metrics = support::metrics(dalbi).await;
+    let mut lines = metrics.lines();
     let value = lines.find_map(|line| line.strip_prefix(series)?.trim().parse().ok());
-    value.unwrap_or_else(|| panic!("no {series} in {}", metrics.text()))
+    value.unwrap_or_else(|| panic!("no {series} in {}", metrics))
 }
 
 #[tokio::test]

@@ -392,9 +392,8 @@ async fn a_client_that_goes_away_lets_the_endpoint_know() {
     support::until("it is held", async || upstream.requests("GET / ") == 1).await;
     call.abort();
     let in_flight = async || {
-        let metrics = http::get(dalbi.admin(), "/metrics").await;
+        let metrics = support::metrics(&dalbi).await;
         let line = metrics
-            .text()
             .lines()
             .find(|line| line.starts_with("dalbi_cluster_requests_in_flight"))
             .map(str::to_owned);

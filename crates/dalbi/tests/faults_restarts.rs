@@ -32,8 +32,8 @@ fn assert_lossless(tally: &Tally) {
 
 /// How often a metric's line with these labels counts.
 async fn metric(dalbi: &Dalbi, line: &str) -> f64 {
-    let metrics = http::get(dalbi.admin(), "/metrics").await;
-    let mut lines = metrics.text().lines();
+    let metrics = support::metrics(dalbi).await;
+    let mut lines = metrics.lines();
     let value = lines.find_map(|text| text.strip_prefix(line)?.strip_prefix(' '));
     value
         .unwrap_or_else(|| panic!("no {line}"))
@@ -282,8 +282,8 @@ async fn http_2_clients_are_sent_away_in_good_order() {
 }
 
 async fn metric_sum(dalbi: &Dalbi, name: &str) -> f64 {
-    let metrics = http::get(dalbi.admin(), "/metrics").await;
-    let lines = metrics.text().lines().filter(|line| line.starts_with(name));
+    let metrics = support::metrics(dalbi).await;
+    let lines = metrics.lines().filter(|line| line.starts_with(name));
     lines
         .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
         .sum()

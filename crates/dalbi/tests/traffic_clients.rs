@@ -12,7 +12,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use support::peers::{self, curl};
 use support::wire::{Wire, WireUpstream, in_time};
-use support::{Authority, Folder, Site, Upstream, http, until};
+use support::{Authority, Folder, Site, Upstream, until};
 
 /// An endpoint that answers nothing and tells when its connection ends.
 async fn hanging() -> (WireUpstream, tokio::sync::mpsc::UnboundedReceiver<()>) {
@@ -49,9 +49,9 @@ async fn an_endpoint_does_not_go_on_for_a_client_that_left() {
         in_time("the endpoint's end", ends.recv()).await.unwrap();
     }
     until("both are counted", async || {
-        let metrics = http::get(dalbi.admin(), "/metrics").await;
+        let metrics = support::metrics(&dalbi).await;
         let series = "response_code=\"0\",response_flags=\"DC\"} 2\n";
-        metrics.text().contains(series)
+        metrics.contains(series)
     })
     .await;
 }

@@ -20,10 +20,6 @@ async fn site(rule: &str) -> (WireUpstream, Dalbi, Folder) {
     (upstream, dalbi, folder)
 }
 
-async fn metrics(dalbi: &Dalbi) -> String {
-    http::get(dalbi.admin(), "/metrics").await.text().to_owned()
-}
-
 #[tokio::test]
 async fn a_fault_fails_a_request_without_its_endpoint() {
     let rule = "fault: {abort: {percentage: {value: 100}, httpStatus: 418}}";
@@ -41,7 +37,7 @@ async fn a_fault_fails_a_request_without_its_endpoint() {
         assert_eq!(answer.header("x-dalbi-response-flags"), "FI");
     }
     assert_eq!(upstream.received().len(), 0);
-    let metrics = metrics(&dalbi).await;
+    let metrics = support::metrics(&dalbi).await;
     assert!(
         metrics.contains("dalbi_faults_injected_total{kind=\"abort\"} 2\n"),
         "{metrics}"
@@ -92,7 +88,7 @@ async fn a_client_may_give_up_while_it_is_held() {
     client.send("GET / HTTP/1.1\r\nhost: test\r\n\r\n").await;
     client.reset();
     support::until("both are counted", async || {
-        let metrics = metrics(&dalbi).await;
+        let metrics = support::metrics(&dalbi).await;
         metrics.contains("response_flags=\"DC,DI\"} 2\n")
     })
     .await;

@@ -34,8 +34,8 @@ fn mirrored(site: &Site, services: &[String]) -> (Dalbi, Folder) {
 
 async fn metric(dalbi: &Dalbi, line: &str) {
     until(line, async || {
-        let metrics = http::get(dalbi.admin(), "/metrics").await;
-        metrics.text().lines().any(|found| found == line)
+        let metrics = support::metrics(dalbi).await;
+        metrics.lines().any(|found| found == line)
     })
     .await;
 }

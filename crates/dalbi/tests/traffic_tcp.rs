@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use support::peers::{self, try_curl};
 use support::wire::{Wire, WireUpstream, in_time};
-use support::{Authority, Dalbi, Folder, Upstream, WebServer, free_port, http, until};
+use support::{Authority, Dalbi, Folder, Upstream, WebServer, free_port, until};
 
 /// A gateway whose ports 8081 (plain) and 8443 (`https`, as fields of a server) lead to services.
 #[derive(Default)]
@@ -97,8 +97,8 @@ fn nobody() -> SocketAddr {
 
 async fn metric(dalbi: &Dalbi, line: &str) {
     until(line, async || {
-        let metrics = http::get(dalbi.admin(), "/metrics").await;
-        metrics.text().lines().any(|found| found == line)
+        let metrics = support::metrics(dalbi).await;
+        metrics.lines().any(|found| found == line)
     })
     .await;
 }

@@ -11,11 +11,9 @@ use arc_swap::ArcSwap;
 use mesh::{EndpointAddress, Mesh};
 use tokio::sync::Notify;
 
-use crate::admin;
 use crate::clock;
 use crate::dispatcher::Applied;
 use crate::health;
-use crate::inspector::Inspector;
 use crate::names::{self, Schedule};
 use crate::pulse::Pulse;
 use crate::snapshot::{InForce, Snapshot};
@@ -31,11 +29,10 @@ const FILE_INTERVAL: Duration = Duration::from_secs(1);
 /// Longest wait between looks at the balancers' own deadlines.
 const BALANCER_INTERVAL: Duration = Duration::from_millis(500);
 
-/// What the control thread, the admin server and the dispatcher's owner share.
+/// What the control thread, the inspectors and the dispatcher's owner share.
 #[derive(Debug)]
 pub(crate) struct Control {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) admin: Option<SocketAddr>,
     pub(crate) pulse: Arc<Pulse>,
     in_force: ArcSwap<InForce>,
     /// What is known of names, in the order of their answers.
@@ -63,12 +60,10 @@ impl Control {
     pub(crate) fn new(
         shared: Arc<Shared>,
         snapshot: Arc<Snapshot>,
-        admin: Option<SocketAddr>,
         log_lines_dropped: Arc<AtomicU64>,
     ) -> Self {
         Self {
             shared,
-            admin,
             pulse: Pulse::new(),
             in_force: ArcSwap::from_pointee(InForce::all(snapshot)),
             addresses: Mutex::default(),
@@ -135,7 +130,7 @@ impl Control {
         known.insert(name, addresses);
     }
 
-    /// Looks the names of a mesh up before it is served, for as long as a start may take.
+    /// Looks those names of a mesh up that are not known yet, before it is served, for as long as a start may take.
     pub(crate) fn resolve_now(&self, mesh: &Mesh) {
         let endpoints = mesh.clusters.iter().flat_map(|cluster| &cluster.endpoints);
         let names: BTreeSet<_> = endpoints
@@ -146,6 +141,13 @@ impl Control {
                 EndpointAddress::Ip(_) | EndpointAddress::Unix(_) => None,
             })
             .collect();
+        let names: BTreeSet<String> = {
+            let known = self.addresses.lock().expect("no panic holds it");
+            names
+                .into_iter()
+                .filter(|name| !known.contains_key(name))
+                .collect()
+        };
         if names.is_empty() {
             return;
         }
@@ -334,16 +336,13 @@ fn unix_seconds(time: SystemTime) -> f64 {
 }
 
 /// Runs the control thread until it is stopped.
-pub(crate) fn run(control: &Arc<Control>, admin: Option<std::net::TcpListener>) {
+pub(crate) fn run(control: &Arc<Control>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let runtime = runtime.expect("a runtime needs only a few file descriptors");
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
-        if let Some(admin) = admin {
-            tokio::task::spawn_local(admin::serve(Inspector::new(control.clone()), admin));
-        }
         tokio::task::spawn_local(control.pulse.clone().beat());
         tokio::task::spawn_local(resolve_names(control.clone()));
         tokio::task::spawn_local(reload_files(control.clone()));

@@ -79,14 +79,6 @@ pub enum StartError {
     /// The mesh can't be served.
     #[error(transparent)]
     Apply(#[from] ApplyError),
-    /// The admin server can't listen.
-    #[error("listen on {address} for the admin server: {source}; {}", advice(.source, *.address))]
-    Admin {
-        /// Where.
-        address: SocketAddr,
-        /// Why.
-        source: io::Error,
-    },
     /// The access log can't be written.
     #[error("open access log {path}: {source}")]
     AccessLog {
@@ -104,7 +96,7 @@ fn advice(error: &io::Error, address: SocketAddr) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => {
             format!(
-                "another process has port {}; stop it or choose another with --port-offset (listeners) or --admin",
+                "another process has port {}; stop it or choose another with --port-offset",
                 address.port()
             )
         }
@@ -180,12 +172,6 @@ impl Dispatcher {
                 source,
             }
         })?;
-        let admin = options.admin.map(|address| {
-            let socket =
-                listen(address, false).and_then(|socket| Ok((socket.local_addr()?, socket)));
-            socket.map_err(|source| StartError::Admin { address, source })
-        });
-        let admin = admin.transpose()?;
         let shared = Arc::new(Shared {
             options,
             registry: Arc::default(),
@@ -197,12 +183,7 @@ impl Dispatcher {
             Vec::new()
         })?;
         let empty = Arc::new(empty);
-        let control = Arc::new(Control::new(
-            shared.clone(),
-            empty.clone(),
-            admin.as_ref().map(|(address, _)| *address),
-            dropped,
-        ));
+        let control = Arc::new(Control::new(shared.clone(), empty.clone(), dropped));
         let mut dispatcher = Self {
             workers: Vec::new(),
             control_thread: None,
@@ -231,7 +212,7 @@ impl Dispatcher {
         dispatcher.take(mesh, generation, None, inherited)?;
         let thread = std::thread::Builder::new()
             .name("control".into())
-            .spawn(move || control::run(&control, admin.map(|(_, socket)| socket)))
+            .spawn(move || control::run(&control))
             .map_err(StartError::Thread)?;
         dispatcher.control_thread = Some(thread);
         Ok(dispatcher)
@@ -245,6 +226,8 @@ impl Dispatcher {
     /// # Errors
     /// Names the listener, address or certificate that can't be had.
     pub fn apply(&self, mesh: Arc<Mesh>, generation: &str) -> Result<Applied, ApplyError> {
+        // Requests to a server whose name is still looked up would fail, and be held against what is new.
+        self.control.resolve_now(&mesh);
         self.take(mesh, generation, None, Inherited::default())
     }
 
@@ -261,6 +244,7 @@ impl Dispatcher {
         generation: &str,
         share: f64,
     ) -> Result<Applied, ApplyError> {
+        self.control.resolve_now(&mesh);
         let share = share.clamp(0.0, 1.0);
         self.take(mesh, generation, Some(share), Inherited::default())
     }
@@ -505,11 +489,6 @@ impl Dispatcher {
     /// How every cluster's endpoints fare.
     pub fn clusters(&self) -> Vec<ClusterView> {
         self.inspector().clusters()
-    }
-
-    /// Where the admin server listens.
-    pub fn admin(&self) -> Option<SocketAddr> {
-        self.control.admin
     }
 
     /// Stops accepting, lets requests in flight finish, tells keep-alive clients to go, and returns when all

@@ -19,7 +19,6 @@
 //! What it refuses to do: read documents, decide what they mean, or pick an endpoint. That is `mesh`'s and
 //! `alba`'s work; this crate is sockets, protocols and time.
 
-mod admin;
 mod admission;
 mod buffer;
 mod client;

@@ -13,8 +13,6 @@ pub struct Options {
     pub bind: IpAddr,
     /// Added to every listener's port, so that port 80 can be tried without privileges. Default: 0.
     pub port_offset: u16,
-    /// The admin server's address; `None` switches it off. Default: 127.0.0.1:15000, Envoy's port in Istio.
-    pub admin: Option<SocketAddr>,
     /// Asked for endpoints' names instead of the name servers of `/etc/resolv.conf`. Default: none.
     pub dns_server: Option<SocketAddr>,
     /// Bounds on what peers control.
@@ -36,7 +34,6 @@ impl Default for Options {
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             bind: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             port_offset: 0,
-            admin: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 15000))),
             dns_server: None,
             limits: Limits::default(),
             response_flags: false,

@@ -196,8 +196,19 @@ async fn answer(admin: &Admin, request: Request<Incoming>, certified: bool) -> A
     let Some(generations) = &admin.generations else {
         return pages::nothing_here(request.uri().path(), is_read);
     };
-    if !is_read && let Err(denied) = admin.access.check(&request, certified) {
+    // Documents may hold secrets; all other pages leave them out.
+    let is_open = is_read
+        && !request
+            .uri()
+            .path()
+            .trim_end_matches('/')
+            .ends_with("/documents");
+    if !is_open && let Err(denied) = admin.access.check(&request, certified) {
         return pages::problem(StatusCode::UNAUTHORIZED, &denied);
+    }
+    if request.uri().path() == "/upgrade" {
+        // It has limits of its own.
+        return changes::answer(generations, request).await;
     }
     match tokio::time::timeout(BODY_TIMEOUT, changes::answer(generations, request)).await {
         Ok(answer) => answer,

@@ -57,6 +57,11 @@ impl Terms {
                 self.probation_s
             ));
         }
+        if self.confirm_by_remote && self.probation_s == 0.0 {
+            let what =
+                "a confirmation from outside needs a probation to arrive in; choose more than 0 s";
+            return Err(what.to_owned());
+        }
         if let Some(share) = self.canary
             && !(share > 0.0 && share < 1.0)
         {

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use generations::{Document, End, GenerationId, Note, Proposal, Store, View};
+use generations::{Document, End, GenerationId, Note, Proposal, Store, TreeId, View};
+use serde::{Deserialize, Serialize};
 
 use crate::api::Terms;
-use crate::life::{LEARNED, Life, OBSERVED, Served, unix_ms};
+use crate::life::{FOLDER, LEARNED, Life, OBSERVED, Served, unix_ms};
 use crate::loader::{Findings, Loaded, Loader};
 use crate::refusal::Refusal;
 
@@ -32,6 +33,8 @@ pub struct Boot {
     pub(crate) first: Option<GenerationId>,
     /// To be proposed once something serves.
     pub(crate) then: Option<Candidate>,
+    /// Where the documents that the process was started with are from.
+    pub(crate) folder: Option<String>,
     /// What to say about it, for people.
     pub notes: Vec<String>,
     /// What balancers had learned, as [`dispatcher::Inherited`] takes it.
@@ -50,6 +53,11 @@ impl Boot {
             .map_or_else(|| self.served.name(), |id| id.short())
     }
 
+    /// What the folder holds now, to be tried if it is new.
+    pub fn and_then(&mut self, candidate: Candidate) {
+        self.then = Some(candidate);
+    }
+
     /// It could not be served after all, for a reason that is not its own, such as a port that is taken.
     pub fn abandon(self, store: &mut Store, why: &str) {
         if let Some(id) = self.first
@@ -61,11 +69,11 @@ impl Boot {
 
     /// Decides what to come up on:
     ///
-    /// - with documents from another folder than the current generation's, or a store without one: those documents,
-    ///   confirmed once they serve. Whoever starts a process with them has decided;
-    /// - with documents of the same folder that have changed meanwhile: the current generation, and then they are
-    ///   tried like any change;
-    /// - without documents, or with documents that have errors or that hurt before: the current generation;
+    /// - with another folder than the process before, or a store without a generation: its documents, confirmed once
+    ///   they serve. Whoever starts a process with them has decided;
+    /// - with the same folder: the current generation. Documents that have changed meanwhile are then tried like any
+    ///   change; those that were proposed before are not again, whatever became of them;
+    /// - without documents, or with documents that have errors: the current generation;
     /// - where the current generation can't be loaded: the newest confirmed one that can;
     /// - where none can: the rescue generation, which serves nothing but the admin API.
     ///
@@ -85,30 +93,28 @@ impl Boot {
             observed: known,
             first: None,
             then: None,
+            folder: None,
             notes: Vec::new(),
             learned,
         };
-        let current = store.current().and_then(|id| store.generation(id)).cloned();
         let Some(mut candidate) = candidate else {
             boot.come_up(store, loader);
             return Ok(boot);
         };
-        let same_folder = current
-            .as_ref()
-            .is_some_and(|current| current.source == candidate.source);
+        let folder = Folder::read(store);
+        let is_restart = folder.source == candidate.source && store.current().is_some();
+        boot.folder = Some(candidate.source.clone());
         if let Some(findings) = candidate.broken.take() {
-            if !same_folder {
+            if !is_restart {
                 return Err(Refusal::Findings(findings));
             }
-            boot.notes
-                .push("the documents have errors, so the generation before is served".to_owned());
+            let note = "the documents have errors, so the generation before is served";
+            boot.notes.push(note.to_owned());
             boot.come_up(store, loader);
             return Ok(boot);
         }
         let (documents, observed) = loader.split(candidate.documents);
-        if !observed.is_empty() {
-            boot.observed = observed;
-        }
+        boot.observed = observed;
         let proposal = Proposal {
             parent: store.current(),
             author: author(),
@@ -118,9 +124,9 @@ impl Boot {
             options: Default::default(),
             signature: None,
         };
-        if let Some(current) = current.filter(|_| same_folder) {
+        if is_restart {
             boot.come_up(store, loader);
-            if current.tree != proposal.tree() {
+            if folder.tree != Some(proposal.tree()) {
                 candidate.documents = proposal.documents;
                 candidate.documents.extend(boot.observed.iter().cloned());
                 boot.then = Some(candidate);
@@ -216,6 +222,7 @@ impl Boot {
             observed,
             first: None,
             then: None,
+            folder: None,
             notes: Vec::new(),
             learned: None,
         })
@@ -227,6 +234,21 @@ impl Boot {
             mesh: Arc::default(),
             ..Life::rescue().loaded
         }
+    }
+}
+
+/// The folder that a process was started with, as the next one finds it.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Folder {
+    pub(crate) source: String,
+    /// What it held when it was last proposed; `None` if that has to be proposed again.
+    pub(crate) tree: Option<TreeId>,
+}
+
+impl Folder {
+    pub(crate) fn read(store: &Store) -> Self {
+        let bytes = aside(store, FOLDER).unwrap_or_default();
+        serde_json::from_slice(&bytes).unwrap_or_default()
     }
 }
 

@@ -73,8 +73,9 @@ impl Engine {
             keep: DEFAULT_KEEP,
             progress: progress.clone(),
         });
+        life.write_observed();
         if let Some(first) = boot.first {
-            life.confirm_first(first)?;
+            life.confirm_first(first, boot.folder.unwrap_or_default())?;
         }
         let (jobs, queue) = mpsc::channel::<Job>();
         let thread = std::thread::Builder::new()

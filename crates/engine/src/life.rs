@@ -12,11 +12,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dispatcher::Dispatcher;
-use generations::{Document, End, GenerationId, Note, OpenOptions, Store};
+use generations::{Document, End, GenerationId, Note, OpenOptions, Store, StoreError, TreeId};
 use mesh::Mesh;
 use serde_json::json;
 
 use crate::api::Progress;
+use crate::boot::Folder;
 use crate::evidence::{Meter, TICK};
 use crate::loader::{Loaded, Loader};
 use crate::refusal::Refusal;
@@ -29,9 +30,13 @@ const LEARNED_EVERY: Duration = Duration::from_secs(30);
 /// What serves in the metrics and logs when nothing could be loaded.
 pub(crate) const RESCUE: &str = "rescue";
 
+/// Who decides where nobody has asked.
+pub(crate) const DALBI: &str = "dalbi";
+
 /// Names in the store for what belongs to no generation.
 pub(crate) const OBSERVED: &str = "observed";
 pub(crate) const LEARNED: &str = "learned";
+pub(crate) const FOLDER: &str = "folder";
 
 /// Work for the thread that decides.
 pub(crate) type Job = Box<dyn FnOnce(&mut Life) + Send>;
@@ -56,13 +61,21 @@ pub(crate) struct Life {
     /// `None` once another process has it.
     store: Option<Store>,
     opening: OpenOptions,
-    folder: PathBuf,
+    state: PathBuf,
     pub(crate) dispatcher: Arc<Dispatcher>,
     loader: Box<dyn Loader>,
     observed: Vec<Document>,
     /// Counts the lists of endpoints.
     observed_count: u64,
+    /// The folder that the process was started with, as far as it has been proposed.
+    folder: Folder,
     served: Served,
+    /// The end of a generation that is still to be written down.
+    unwritten: Option<(GenerationId, End, Note)>,
+    /// Another process is about to take over: nothing changes any more.
+    upgrading: bool,
+    /// The newest documents were refused, and whoever looks is told so.
+    rejected: std::cell::Cell<bool>,
     trial: Option<Trial>,
     meter: Meter,
     learned_at: Instant,
@@ -88,6 +101,7 @@ pub(crate) struct Beginning {
 impl Life {
     pub(crate) fn new(beginning: Beginning) -> Self {
         let now = Instant::now();
+        let folder = Folder::read(&beginning.store);
         let Beginning {
             store,
             opening,
@@ -100,14 +114,18 @@ impl Life {
         } = beginning;
         Self {
             meter: Meter::new(&dispatcher, now),
-            folder: store.path(),
+            state: store.path(),
             store: Some(store),
             opening,
             dispatcher,
             loader,
             observed,
             observed_count: 0,
+            folder,
             served,
+            unwritten: None,
+            upgrading: false,
+            rejected: std::cell::Cell::new(false),
             trial: None,
             learned_at: now,
             keep,
@@ -123,17 +141,22 @@ impl Life {
             let wait = next.saturating_duration_since(Instant::now());
             match jobs.recv_timeout(wait) {
                 Ok(job) => job(&mut self),
-                Err(RecvTimeoutError::Timeout) => {
-                    self.tick(Instant::now());
-                    next = (next + TICK).max(Instant::now());
-                }
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
+            }
+            let now = Instant::now();
+            if now >= next && !self.ended {
+                self.tick(now);
+                next = (next + TICK).max(Instant::now());
             }
         }
         self
     }
 
     fn tick(&mut self, now: Instant) {
+        if self.unwritten.is_some() && self.write_down().is_ok() {
+            tracing::info!("what could not be written down before is written");
+        }
         let reading = self.meter.read(&self.dispatcher, now);
         if let Some(trial) = &mut self.trial {
             trial.observe(&reading, &self.served.name());
@@ -142,8 +165,13 @@ impl Life {
             } else {
                 self.meter.keep_tried(&reading, &trial.id.short());
             }
-            let judged = trial.judge(now, self.dispatcher.confirmation_arrived());
-            self.act(judged);
+            match trial.retry.clone() {
+                Some((end, by, why)) => self.take_back(end, &by, &why),
+                None => {
+                    let judged = trial.judge(now, self.dispatcher.confirmation_arrived());
+                    self.act(judged);
+                }
+            }
         } else {
             self.meter.keep(&reading, &self.served.name());
         }
@@ -159,7 +187,7 @@ impl Life {
         match judged {
             trial::Judged::Continue => {}
             trial::Judged::Confirm { by } => {
-                if let Err(error) = self.confirm_trial(&by) {
+                if let Err(error) = self.confirm_trial(&by, "") {
                     tracing::error!(%error, "a generation could not be confirmed; it was taken back");
                 }
             }
@@ -167,14 +195,14 @@ impl Life {
                 let trial = self.trial.as_ref().expect("it was just judged");
                 tracing::warn!(generation = %trial.id.short(), %why, "held: neither confirmed nor taken back");
             }
-            trial::Judged::RollBack { why } => self.take_back(End::RolledBack, &why),
+            trial::Judged::RollBack { why } => self.take_back(End::RolledBack, DALBI, &why),
         }
     }
 
     /// Confirms what is being tried: all requests go to it, and then the store says so. If the store can't, it is
     /// taken back, as a restart would.
-    fn confirm_trial(&mut self, by: &str) -> Result<(), Refusal> {
-        let Some(trial) = self.trial.take() else {
+    fn confirm_trial(&mut self, by: &str, why: &str) -> Result<(), Refusal> {
+        let Some(mut trial) = self.trial.take() else {
             return Err(Refusal::NotPending);
         };
         let detail = trial.detail();
@@ -183,8 +211,11 @@ impl Life {
         } else {
             Ok(())
         };
+        if put.is_ok() {
+            trial.share = 1.0;
+        }
         let written = put.and_then(|()| {
-            let note = note(by, "").with_detail(detail);
+            let note = note(by, why).with_detail(detail);
             let confirmed = self.store()?.confirm(trial.id, &note);
             confirmed.map_err(Refusal::from)
         });
@@ -203,8 +234,10 @@ impl Life {
             }
             Err(refusal) => {
                 self.trial = Some(trial);
+                // That is not the documents' fault.
                 self.take_back(
-                    End::RolledBack,
+                    End::Cancelled,
+                    DALBI,
                     &format!("it could not be confirmed: {refusal}"),
                 );
                 Err(refusal)
@@ -213,31 +246,32 @@ impl Life {
     }
 
     /// Goes back to what was confirmed. Nothing is written before that serves again.
-    fn take_back(&mut self, end: End, why: &str) {
+    fn take_back(&mut self, end: End, by: &str, why: &str) {
         let Some(mut trial) = self.trial.take() else {
             return;
         };
-        self.freshen();
-        let back = if trial.share < 1.0 {
+        let is_stale = self.freshen();
+        if trial.share < 1.0 {
             self.dispatcher.drop_canary();
+        }
+        let back = if trial.share < 1.0 && !is_stale {
             Ok(())
         } else {
             self.put(&self.served.loaded, &self.served.name())
         };
         if let Err(refusal) = back {
             // As when a port that it gave up has been taken by another process: try again at every tick.
-            if !trial.stuck {
+            if trial.retry.is_none() {
                 tracing::error!(generation = %trial.id.short(), why, %refusal, "can't go back yet; trying on");
             }
-            trial.stuck = true;
-            trial.retry = Some((end, why.to_owned()));
+            trial.retry = Some((end, by.to_owned(), why.to_owned()));
             self.trial = Some(trial);
             return;
         }
         self.dispatcher.expect_confirmation(None);
         self.meter.settle(false);
         // Without its end, a restart finds an open intent and comes up on the same parent.
-        self.write_end(&trial, end, why);
+        self.write_end(&trial, end, by, why);
         let (generation, serving) = (trial.id.short(), self.served.name());
         match end {
             End::RolledBack => tracing::error!(%generation, serving, why, "rolled back"),
@@ -251,14 +285,15 @@ impl Life {
         self.show(Instant::now());
     }
 
-    /// Sees to it that what was confirmed knows the endpoints of now, as far as they go together.
-    fn freshen(&mut self) {
+    /// Sees to it that what was confirmed knows the endpoints of now, as far as they go together. Whether that changed
+    /// it: it is not served so yet.
+    fn freshen(&mut self) -> bool {
         let Some(id) = self
             .served
             .id
             .filter(|_| self.served.joined != self.observed_count)
         else {
-            return;
+            return false;
         };
         match self.mesh_of(id) {
             Ok(loaded) => self.served.loaded = loaded,
@@ -267,11 +302,13 @@ impl Life {
             }
         }
         self.served.joined = self.observed_count;
+        true
     }
 
     /// Serves all requests by it.
     fn put(&self, loaded: &Loaded, name: &str) -> Result<(), Refusal> {
         let applied = self.dispatcher.apply(loaded.mesh.clone(), name)?;
+        self.rejected.set(false);
         // First, so that whoever reads the log line finds them at the admin server.
         self.dispatcher.set_objects(loaded.objects.clone());
         tracing::info!(
@@ -295,7 +332,7 @@ impl Life {
         if store.list().len() < 2 * keep {
             return;
         }
-        if let Err(error) = store.gc(keep, &note("dalbi", "there were many")) {
+        if let Err(error) = store.gc(keep, &note(DALBI, "there were many")) {
             tracing::warn!(%error, "old generations can't be removed");
         }
     }
@@ -307,7 +344,7 @@ impl Life {
     }
 
     fn write_learned(&mut self) {
-        let learned = learned(&self.dispatcher).to_string();
+        let learned = self.dispatcher.learned().to_string();
         let Ok(store) = self.store() else {
             return;
         };
@@ -316,11 +353,32 @@ impl Life {
         }
     }
 
+    /// Keeps in mind what of the folder has been proposed.
+    pub(crate) fn set_folder(&mut self, tree: Option<TreeId>) {
+        self.folder.tree = tree;
+        let text = json!(self.folder).to_string();
+        let Ok(store) = self.store() else {
+            return;
+        };
+        if let Err(error) = store.put_aside(FOLDER, text.as_bytes()) {
+            tracing::warn!(%error, "a restart may try the folder's documents again");
+        }
+    }
+
     /// Ends in good order: what is being tried ends without a verdict, so that the next start may try it again.
     pub(crate) fn end(&mut self) {
         self.ended = true;
         if let Some(trial) = self.trial.take() {
-            self.write_end(&trial, End::Interrupted, "the process was stopped");
+            match trial.retry.clone() {
+                Some((end, by, why)) => self.write_end(&trial, end, &by, &why),
+                None => {
+                    self.write_end(&trial, End::Interrupted, DALBI, "the process was stopped");
+                }
+            }
+            if trial.retry.is_none() && self.folder.tree == Some(trial.tree) {
+                // To be tried again at the next start.
+                self.set_folder(None);
+            }
         }
         self.write_learned();
     }
@@ -330,15 +388,30 @@ impl Life {
         self.store.as_mut().ok_or(Refusal::Ending)
     }
 
-    fn write_end(&mut self, trial: &Trial, end: End, why: &str) {
-        let note = note("dalbi", why).with_detail(trial.detail());
-        let ended = self.store().and_then(|store| {
-            let ended = store.end(trial.id, end, &note);
-            ended.map_err(Refusal::from)
-        });
-        if let Err(error) = ended {
-            tracing::error!(%error, "the end of a generation could not be written down");
+    fn write_end(&mut self, trial: &Trial, end: End, by: &str, why: &str) {
+        let note = note(by, why).with_detail(trial.detail());
+        self.unwritten = Some((trial.id, end, note));
+        if let Err(error) = self.write_down() {
+            tracing::error!(%error, "the end of a generation could not be written down; trying on");
         }
+    }
+
+    /// Writes what could not be written before: until then the store takes nothing new.
+    pub(crate) fn write_down(&mut self) -> Result<(), Refusal> {
+        let Some((id, end, note)) = self.unwritten.take() else {
+            return Ok(());
+        };
+        let written = self
+            .store()
+            .and_then(|store| Ok(store.end(id, end, &note)?));
+        if let Err(Refusal::Store(StoreError::NotPending { .. })) = &written {
+            // It was written after all, or opening the store anew did it.
+            return Ok(());
+        }
+        if written.is_err() {
+            self.unwritten = Some((id, end, note));
+        }
+        written
     }
 
     /// What a new process has to serve. Not while something is being tried, which it could not judge.
@@ -346,7 +419,9 @@ impl Life {
         if let Some(trial) = &self.trial {
             return Err(Refusal::Pending(trial.id));
         }
+        self.write_down()?;
         self.write_learned();
+        self.upgrading = true;
         Ok(self.served.id.map(|id| id.to_string()))
     }
 
@@ -359,14 +434,18 @@ impl Life {
         Ok(())
     }
 
-    /// Takes it again, if that process did not.
-    pub(crate) fn reopen(&mut self) -> Result<(), Refusal> {
-        let folder = self.folder.clone();
+    /// Goes on, as no other process took over.
+    pub(crate) fn go_on(&mut self) -> Result<(), Refusal> {
+        self.upgrading = false;
+        if self.store.is_some() {
+            return Ok(());
+        }
+        let state = self.state.clone();
         let opening = OpenOptions {
             now_unix_ms: unix_ms(),
             ..self.opening.clone()
         };
-        let (store, _) = Store::open(&folder, opening)?;
+        let (store, _) = Store::open(&state, opening)?;
         self.store = Some(store);
         Ok(())
     }
@@ -410,9 +489,4 @@ pub fn unix_ms() -> u64 {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// What balancers have learned.
-pub(crate) fn learned(_dispatcher: &Dispatcher) -> serde_json::Value {
-    serde_json::Value::Null
 }

@@ -3,9 +3,11 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
+use dispatcher::Dispatcher;
 use engine::{Candidate, Handle};
 use generations::Document;
 
@@ -49,9 +51,14 @@ pub(crate) struct Arguments {
     watch: bool,
     #[command(flatten)]
     state: StateOptions,
-    /// File with an ed25519 public key: only generations that are signed with one of these are taken over the admin
-    /// API
-    #[arg(long, value_name = "FILE", help_heading = "Generations")]
+    /// File with an ed25519 public key: only generations that are signed with one of these are taken. A folder can't
+    /// sign, so it goes without DIR
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with = "folder",
+        help_heading = "Generations"
+    )]
     require_signed: Vec<PathBuf>,
     #[command(flatten)]
     trial: TrialOptions,
@@ -114,8 +121,7 @@ async fn serve(arguments: &Arguments) -> anyhow::Result<Verdict> {
         // The store's lock goes with it.
         drop(stopped.await);
     }
-    let dispatcher = Arc::into_inner(dispatcher)
-        .context("the engine still has the dispatcher; please report this")?;
+    let dispatcher = alone(dispatcher).await?;
     let admin = match successor {
         // The new process answers on the same socket.
         Some(_) => {
@@ -131,6 +137,18 @@ async fn serve(arguments: &Arguments) -> anyhow::Result<Verdict> {
         admin.stop();
     }
     Ok(Verdict::Good)
+}
+
+/// The dispatcher, once the watchdog and whoever else looks at it now and then has let go of it.
+async fn alone(mut dispatcher: Arc<Dispatcher>) -> anyhow::Result<Dispatcher> {
+    for _ in 0..200 {
+        match Arc::try_unwrap(dispatcher) {
+            Ok(alone) => return Ok(alone),
+            Err(shared) => dispatcher = shared,
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    anyhow::bail!("somebody still has the dispatcher; please report this")
 }
 
 /// What is to be read again on SIGHUP: the folder, and whatever files its documents name.
@@ -166,6 +184,8 @@ struct WatchedFolder {
     watch: FolderWatch,
     /// Also documents that were refused: they are not refused again until they change.
     known: Option<Vec<Document>>,
+    /// Why it could not be read last time.
+    told: Option<String>,
 }
 
 impl WatchedFolder {
@@ -174,10 +194,11 @@ impl WatchedFolder {
             root: root.to_owned(),
             watch: FolderWatch::new(root),
             known: None,
+            told: None,
         }
     }
 
-    /// As the store names it: the same folder, however it was reached.
+    /// As the store names it. A link that leads elsewhere by now is still the same folder.
     fn source(&self) -> String {
         let path = std::path::absolute(&self.root).unwrap_or_else(|_| self.root.clone());
         path.display().to_string()
@@ -210,7 +231,15 @@ impl WatchedFolder {
     fn changed_candidate(&mut self, arguments: &Arguments) -> Option<Candidate> {
         let before = self.known.take();
         let candidate = self.candidate(arguments);
-        let same = candidate.broken.is_none() && before.as_ref() == Some(&candidate.documents);
+        let same = match &candidate.broken {
+            None => before.as_ref() == Some(&candidate.documents),
+            // A folder that is gone is looked for every second, and told of once.
+            Some(findings) => self.told.as_ref() == Some(&findings.text),
+        };
+        self.told = candidate
+            .broken
+            .as_ref()
+            .map(|findings| findings.text.clone());
         if candidate.broken.is_some() {
             self.known = before;
         }

@@ -67,15 +67,7 @@ fn start_dispatcher(servers: &Servers, algorithm: Algorithm) -> anyhow::Result<D
         let mut mesh = serve::own_documents("dalbi demo", servers.documents(port, algorithm))?;
         mesh.listeners
             .retain(|listener| listener.kind == ListenerKind::Gateway);
-        match Dispatcher::start(
-            Options {
-                admin: None,
-                ..Options::default()
-            },
-            Arc::new(mesh),
-            "",
-            Inherited::default(),
-        ) {
+        match Dispatcher::start(Options::default(), Arc::new(mesh), "", Inherited::default()) {
             Err(StartError::Apply(ApplyError::Listen { .. })) if tries < PORT_TRIES => tries += 1,
             started => return Ok(started?),
         }

@@ -103,7 +103,6 @@ impl ServeOptions {
         Options {
             workers: self.workers.map_or(defaults.workers, usize::from),
             bind: self.bind,
-            admin: None,
             port_offset: self.port_offset,
             dns_server: self.dns_server,
             limits: Limits {

@@ -186,7 +186,7 @@ fn clusters_that_only_differ_otherwise_share_what_they_learn() {
     let (dispatcher, port) = start(1);
     let upstreams = [upstream(200), upstream(200)];
     let base = forwarding(port, upstreams, "");
-    dispatcher.apply(base.clone(), "a").unwrap();
+    dispatcher.apply(base, "a").unwrap();
     let canary = forwarding(
         port,
         upstreams,

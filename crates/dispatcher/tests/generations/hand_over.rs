@@ -76,14 +76,16 @@ fn what_was_learned_goes_along() {
         let endpoints = clusters.iter().flat_map(|cluster| &cluster.endpoints);
         endpoints.map(|endpoint| endpoint.latency_ms).collect()
     };
-    let start = |learned| {
+    let mut host = 1;
+    let mut start = |learned| {
         let inherited = Inherited {
             learned,
             ..Inherited::default()
         };
         let mut options = options(1);
-        // Only what is known counts here, not who listens.
-        options.port_offset = 1;
+        // Only what is known counts here, not who listens: each has the port at an address of its own.
+        host += 1;
+        options.bind = [127, 0, 0, host].into();
         let started = Dispatcher::start(options, mesh.clone(), "a", inherited);
         started.map(|started| latencies(&started))
     };

@@ -24,7 +24,6 @@ pub(crate) fn options(workers: usize) -> Options {
     Options {
         workers,
         bind: Ipv4Addr::LOCALHOST.into(),
-        admin: None,
         limits: Limits {
             drain_timeout: PATIENCE,
             ..Limits::default()

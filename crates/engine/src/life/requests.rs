@@ -7,7 +7,7 @@ use probation::Gate;
 use serde_json::json;
 
 use super::trial::Trial;
-use super::{Life, OBSERVED, Served, note, unix_ms};
+use super::{DALBI, Life, OBSERVED, Served, note, unix_ms};
 use crate::api::{Accepted, Activate, Apply, Change, Terms};
 use crate::boot::{Candidate, author};
 use crate::loader::Loaded;
@@ -61,6 +61,7 @@ impl Life {
             };
             // First, so that whoever reads the log line finds the reasons at the admin server.
             self.dispatcher.reject(reasons);
+            self.rejected.set(true);
             tracing::error!(reason = %refusal, "documents not taken; serving on what was loaded before");
         }
         taken
@@ -80,16 +81,36 @@ impl Life {
             options: Default::default(),
             signature: None,
         };
+        let tree = Some(proposal.tree());
+        if self.folder.source == proposal.source && self.folder.tree == tree {
+            // Whatever became of them, only their endpoints can be news.
+            return self.take_endpoints(observed);
+        }
         let terms = Terms {
             supersede: true,
             ..candidate.terms
         };
         let taken = self.propose(&proposal, Some(observed.clone()), terms);
-        if let Err(Refusal::Bad(_)) = &taken {
-            // Its endpoints are no less true for that.
-            self.observe(observed)?;
+        if matches!(&taken, Ok(_) | Err(Refusal::Bad(_))) {
+            self.folder.source = proposal.source;
+            self.set_folder(tree);
+        }
+        if taken.is_err() && !self.upgrading {
+            // The endpoints beside them are no less true for that. A refusal of these is no other news.
+            drop(self.observe(observed));
         }
         taken
+    }
+
+    fn take_endpoints(&mut self, observed: Vec<Document>) -> Result<Accepted, Refusal> {
+        if self.rejected.get() && observed == self.observed {
+            self.join_observed()?;
+        }
+        self.observe(observed)?;
+        let id = self.trial.as_ref().map(|trial| trial.id).or(self.served.id);
+        let id = id.ok_or(Refusal::NotPending)?;
+        let number = self.known(id)?.number;
+        Ok(self.accepted(id, number, None, true))
     }
 
     fn propose(
@@ -98,12 +119,16 @@ impl Life {
         observed: Option<Vec<Document>>,
         terms: Terms,
     ) -> Result<Accepted, Refusal> {
+        self.check_staying()?;
         let gate = terms.check().map_err(Refusal::Impossible)?;
         let tree = proposal.tree();
         let in_force = self.trial.as_ref().map(|trial| trial.id).or(self.served.id);
         if let Some(id) = in_force {
             let same = self.known(id)?;
             if same.tree == tree {
+                if self.rejected.get() {
+                    self.join_observed()?;
+                }
                 if let Some(observed) = observed {
                     self.observe(observed)?;
                 }
@@ -120,7 +145,7 @@ impl Life {
         self.take_observed(observed);
         if let Some(current) = self.store()?.current() {
             let current = self.known(current)?;
-            if current.tree == tree {
+            if current.tree == tree && self.served.id == Some(current.id) {
                 self.supersede("what was confirmed was applied again");
                 self.still_serving()?;
                 return Ok(self.accepted(current.id, current.number, None, false));
@@ -140,10 +165,11 @@ impl Life {
             supersede: true,
             ..Terms::default()
         });
+        self.check_staying()?;
         let gate = terms.check().map_err(Refusal::Impossible)?;
         self.check_free(&terms)?;
         let number = self.known(id)?.number;
-        if self.store()?.current() == Some(id) {
+        if self.store()?.current() == Some(id) && self.served.id == Some(id) {
             self.supersede("its parent was activated");
             return Ok(self.accepted(id, number, None, true));
         }
@@ -154,8 +180,7 @@ impl Life {
     /// Goes back: from what is being tried to what was confirmed, or from that to what was confirmed before it.
     pub(crate) fn roll_back(&mut self, activate: Activate) -> Result<Accepted, Refusal> {
         if self.trial.is_some() {
-            let why = told(&activate.author, &activate.reason);
-            self.take_back(End::Cancelled, &why);
+            self.take_back(End::Cancelled, &activate.author, &activate.reason);
             self.still_serving()?;
             let id = self.served.id.ok_or_else(|| {
                 Refusal::NotFound(
@@ -175,13 +200,13 @@ impl Life {
     /// Confirms what is being tried, without waiting for evidence.
     pub(crate) fn confirm(&mut self, id: GenerationId, change: &Change) -> Result<(), Refusal> {
         self.check_pending(id)?;
-        self.confirm_trial(&told(&change.author, &change.reason))
+        self.confirm_trial(&change.author, &change.reason)
     }
 
     /// Takes back what is being tried. Its documents are not held against it.
     pub(crate) fn cancel(&mut self, id: GenerationId, change: &Change) -> Result<(), Refusal> {
         self.check_pending(id)?;
-        self.take_back(End::Cancelled, &told(&change.author, &change.reason));
+        self.take_back(End::Cancelled, &change.author, &change.reason);
         self.still_serving()
     }
 
@@ -219,7 +244,7 @@ impl Life {
     /// Removes what nobody can need any more.
     pub(crate) fn collect_garbage(&mut self, keep: Option<usize>) -> Result<GcReport, Refusal> {
         let keep = keep.unwrap_or(self.keep);
-        Ok(self.store()?.gc(keep, &note("dalbi", ""))?)
+        Ok(self.store()?.gc(keep, &note(DALBI, ""))?)
     }
 
     /// Endpoints and the like have changed: they join whatever serves, and make no generation.
@@ -227,6 +252,7 @@ impl Life {
         if observed == self.observed {
             return Ok(());
         }
+        self.check_staying()?;
         let before = std::mem::replace(&mut self.observed, observed);
         let joined = self.join_observed();
         match joined {
@@ -253,11 +279,16 @@ impl Life {
         let trial = self.trial.as_ref().expect("it was just there");
         let name = trial.id.short();
         if trial.share >= 1.0 {
-            return self.put(&trial.loaded, &name);
+            self.put(&trial.loaded, &name)?;
+        } else {
+            self.put(&self.served.loaded, &self.served.name())?;
+            self.dispatcher
+                .apply_canary(trial.loaded.mesh.clone(), &name, trial.share)?;
         }
-        self.put(&self.served.loaded, &self.served.name())?;
-        self.dispatcher
-            .apply_canary(trial.loaded.mesh.clone(), &name, trial.share)?;
+        if trial.is_awaited() && !self.dispatcher.confirmation_arrived() {
+            // Asked of what has just come into force.
+            self.dispatcher.expect_confirmation(trial.token.clone());
+        }
         Ok(())
     }
 
@@ -269,7 +300,7 @@ impl Life {
         }
     }
 
-    fn write_observed(&mut self) {
+    pub(crate) fn write_observed(&mut self) {
         let text = json!(self.observed).to_string();
         let Ok(store) = self.store() else {
             return;
@@ -287,9 +318,49 @@ impl Life {
         terms: Terms,
         gate: Gate,
     ) -> Result<Accepted, Refusal> {
-        self.end_superseded();
+        let token = terms.confirm_by_remote.then(secret::token).transpose();
+        let token = token.map_err(Refusal::Impossible)?;
+        let probation = Trial::probation(&terms, gate, &self.meter);
+        let probation = probation.map_err(|error| Refusal::Impossible(error.to_string()))?;
+        self.write_down()?;
+        let base_is_another = self.end_superseded();
+        if let Err(refusal) = self.swap(id, &loaded, &terms, base_is_another) {
+            if base_is_another && terms.canary.is_none() {
+                // What it was to take the place of has served until now.
+                self.freshen();
+                self.put(&self.served.loaded, &self.served.name())?;
+            }
+            return Err(refusal);
+        }
+        self.dispatcher.expect_confirmation(token.clone());
+        let at_once = terms.probation_s == 0.0 && !terms.confirm_by_remote;
+        let (from, tree) = (self.served.id, self.known(id)?.tree);
+        let mut trial = Trial::new((id, tree), from, loaded, terms, probation, Instant::now());
+        trial.token.clone_from(&token);
+        self.trial = Some(trial);
+        tracing::info!(generation = %id.short(), from = self.served.name(), "in probation");
+        if at_once {
+            self.confirm_trial(DALBI, AT_ONCE)?;
+        }
+        self.show(Instant::now());
+        let confirm_path = token.map(|token| format!("/.well-known/dalbi/confirm/{token}"));
+        Ok(self.accepted(id, number, confirm_path, false))
+    }
+
+    /// Writes the intent and serves by it.
+    fn swap(
+        &mut self,
+        id: GenerationId,
+        loaded: &Loaded,
+        terms: &Terms,
+        base_is_another: bool,
+    ) -> Result<(), Refusal> {
+        // A canary is compared with what was confirmed, as it is now.
+        if terms.canary.is_some() && (self.freshen() || base_is_another) {
+            self.put(&self.served.loaded, &self.served.name())?;
+        }
         let deadline = unix_ms() + (terms.probation_s * 1e3) as u64;
-        let intent = note("dalbi", "").with_detail(json!(terms));
+        let intent = note(DALBI, "").with_detail(json!(terms));
         self.store()?.intend(id, deadline, &intent)?;
         let name = id.short();
         let swapped = match terms.canary {
@@ -299,38 +370,13 @@ impl Life {
                     .apply_canary(loaded.mesh.clone(), &name, share);
                 applied.map(drop).map_err(Refusal::from)
             }
-            None => self.put(&loaded, &name),
+            None => self.put(loaded, &name),
         };
-        if let Err(refusal) = swapped {
+        if let Err(refusal) = &swapped {
             let why = format!("it can't be served: {refusal}");
-            self.store()?
-                .end(id, End::Cancelled, &note("dalbi", &why))?;
-            // What it took the place of may have served until now.
-            self.put(&self.served.loaded, &self.served.name())?;
-            return Err(refusal);
+            self.store()?.end(id, End::Cancelled, &note(DALBI, &why))?;
         }
-        let confirm_path = terms.confirm_by_remote.then(secret::token).transpose();
-        let confirm_path = confirm_path.map_err(Refusal::Impossible)?;
-        self.dispatcher.expect_confirmation(confirm_path.clone());
-        let probation = Trial::probation(&terms, gate, &self.meter);
-        let probation = probation.map_err(|error| Refusal::Impossible(error.to_string()))?;
-        let at_once = terms.probation_s == 0.0 && !terms.confirm_by_remote;
-        let from = self.served.id;
-        self.trial = Some(Trial::new(
-            id,
-            from,
-            loaded,
-            terms,
-            probation,
-            Instant::now(),
-        ));
-        tracing::info!(generation = %name, from = self.served.name(), "in probation");
-        if at_once {
-            self.confirm_trial(AT_ONCE)?;
-        }
-        self.show(Instant::now());
-        let confirm_path = confirm_path.map(|token| format!("/.well-known/dalbi/confirm/{token}"));
-        Ok(self.accepted(id, number, confirm_path, false))
+        swapped
     }
 
     fn accepted(
@@ -357,9 +403,20 @@ impl Life {
 
     fn check_free(&self, terms: &Terms) -> Result<(), Refusal> {
         match &self.trial {
-            Some(trial) if !terms.supersede || trial.stuck => Err(Refusal::Pending(trial.id)),
+            Some(trial) if !terms.supersede || trial.retry.is_some() => {
+                Err(Refusal::Pending(trial.id))
+            }
             _ => Ok(()),
         }
+    }
+
+    /// Nothing changes while another process takes over: it would not know.
+    fn check_staying(&self) -> Result<(), Refusal> {
+        if self.upgrading {
+            let why = "an upgrade is under way; ask again when it is done";
+            return Err(Refusal::Impossible(why.to_owned()));
+        }
+        Ok(())
     }
 
     fn check_pending(&self, id: GenerationId) -> Result<(), Refusal> {
@@ -381,21 +438,23 @@ impl Life {
     /// Goes back to what is confirmed, if something is being tried.
     fn supersede(&mut self, why: &str) {
         if self.trial.is_some() {
-            self.take_back(End::Superseded, why);
+            self.take_back(End::Superseded, DALBI, why);
         }
     }
 
     /// Ends what is being tried in the log; what comes now takes its place in the dispatcher.
-    fn end_superseded(&mut self) {
+    /// Whether it served all requests.
+    fn end_superseded(&mut self) -> bool {
         let Some(trial) = self.trial.take() else {
-            return;
+            return false;
         };
         let why = "another took its place";
-        self.write_end(&trial, End::Superseded, why);
+        self.write_end(&trial, End::Superseded, DALBI, why);
         self.meter.settle(false);
         if trial.share < 1.0 {
             self.dispatcher.drop_canary();
         }
+        trial.share >= 1.0
     }
 
     /// What serves all requests that no canary takes.
@@ -410,9 +469,16 @@ impl Life {
     }
 
     /// Confirms the generation that this process was started with.
-    pub(crate) fn confirm_first(&mut self, id: GenerationId) -> Result<(), Refusal> {
-        let note = note("dalbi", "the process was started with it");
+    pub(crate) fn confirm_first(
+        &mut self,
+        id: GenerationId,
+        source: String,
+    ) -> Result<(), Refusal> {
+        let note = note(DALBI, "the process was started with it");
         self.store()?.confirm(id, &note)?;
+        let tree = self.known(id)?.tree;
+        self.folder.source = source;
+        self.set_folder(Some(tree));
         self.served = Served {
             id: Some(id),
             loaded: self.served.loaded.clone(),
@@ -424,16 +490,4 @@ impl Life {
 
 fn note_of(change: &Change) -> Note {
     note(&change.author, &change.reason)
-}
-
-fn told(author: &str, reason: &str) -> String {
-    let author = if author.is_empty() {
-        "somebody"
-    } else {
-        author
-    };
-    match reason {
-        "" => author.to_owned(),
-        reason => format!("{author}: {reason}"),
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use generations::{End, GenerationId};
+use generations::{End, GenerationId, TreeId};
 use probation::{Design, DesignError, Gate, Probation, Tick, Verdict};
 use serde_json::json;
 
@@ -13,19 +13,20 @@ use crate::loader::Loaded;
 /// A generation that serves and is not confirmed yet.
 pub(super) struct Trial {
     pub(super) id: GenerationId,
+    pub(super) tree: TreeId,
     pub(super) from: Option<GenerationId>,
     pub(super) loaded: Loaded,
     /// The share of requests that it serves.
     pub(super) share: f64,
     pub(super) terms: Terms,
-    /// Going back failed and is tried again.
-    pub(super) stuck: bool,
-    /// How it is to end, while that fails.
-    pub(super) retry: Option<(End, String)>,
+    /// How it is to end, by whom and why, while going back fails.
+    pub(super) retry: Option<(End, String, String)>,
     began: Instant,
     deadline: Instant,
     held: bool,
     awaits_remote: bool,
+    /// What its author has to show there.
+    pub(super) token: Option<String>,
     probation: Probation,
 }
 
@@ -46,7 +47,7 @@ pub(super) enum Judged {
 
 impl Trial {
     pub(super) fn new(
-        id: GenerationId,
+        (id, tree): (GenerationId, TreeId),
         from: Option<GenerationId>,
         loaded: Loaded,
         terms: Terms,
@@ -55,15 +56,16 @@ impl Trial {
     ) -> Self {
         Self {
             id,
+            tree,
             from,
             loaded,
             share: terms.canary.unwrap_or(1.0),
-            stuck: false,
             retry: None,
             began: now,
             deadline: now + terms.probation(),
             held: false,
             awaits_remote: terms.confirm_by_remote,
+            token: None,
             terms,
             probation,
         }
@@ -93,9 +95,6 @@ impl Trial {
     }
 
     pub(super) fn judge(&mut self, now: Instant, came_by_remote: bool) -> Judged {
-        if let Some((_, why)) = &self.retry {
-            return Judged::RollBack { why: why.clone() };
-        }
         self.awaits_remote &= !came_by_remote;
         let is_over = now >= self.deadline;
         match self.probation.verdict(is_over) {
@@ -124,6 +123,11 @@ impl Trial {
             }
             _ => Judged::Continue,
         }
+    }
+
+    /// Its author has yet to come.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.awaits_remote
     }
 
     /// Moves the deadline.

@@ -40,7 +40,7 @@ struct Inner {
     admin: OnceLock<TcpListener>,
     done: watch::Sender<Option<u32>>,
     /// Held while an upgrade is under way: one after the other.
-    one: tokio::sync::Mutex<()>,
+    one: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Upgrader {
@@ -53,7 +53,7 @@ impl Upgrader {
                 dispatcher,
                 admin: OnceLock::new(),
                 done: watch::channel(None).0,
-                one: tokio::sync::Mutex::default(),
+                one: Arc::default(),
             }),
         }
     }
@@ -76,14 +76,21 @@ impl Upgrader {
         handle: &Handle,
         upgrade: Upgrade,
     ) -> Result<Upgraded, Refusal> {
-        let Ok(_one) = self.inner.one.try_lock() else {
+        let Ok(one) = self.inner.one.clone().try_lock_owned() else {
             return Err(Refusal::Upgrade("an upgrade is under way".to_owned()));
         };
         let (inner, handle) = (self.inner.clone(), handle.clone());
-        let work = tokio::task::spawn_blocking(move || inner.hand_over(&handle, &upgrade));
-        let upgraded = work.await.unwrap_or(Err(Refusal::Ending))?;
-        self.inner.done.send_replace(Some(upgraded.pid));
-        Ok(upgraded)
+        // Goes on to its end even if whoever asked goes away: half an upgrade would be two processes on the same ports.
+        let work = tokio::task::spawn_blocking(move || {
+            let upgraded = inner.hand_over(&handle, &upgrade);
+            match &upgraded {
+                Ok(upgraded) => drop(inner.done.send_replace(Some(upgraded.pid))),
+                Err(_) => drop(handle.ask_blocking(|life| life.go_on())),
+            }
+            drop(one);
+            upgraded
+        });
+        work.await.unwrap_or(Err(Refusal::Ending))
     }
 }
 
@@ -150,7 +157,6 @@ impl Inner {
             .and_then(|()| wire::expect_word(&mut stream, TAKEN));
         if let Err(error) = taken {
             end(child);
-            handle.ask_blocking(|life| life.reopen())?;
             return Err(failed("the new process did not take the store", &error));
         }
         Ok(())
@@ -168,7 +174,7 @@ impl Inner {
             generation,
             sockets: sockets.len(),
             admin: self.admin.get().is_some(),
-            learned: crate::life::learned(&dispatcher),
+            learned: dispatcher.learned(),
         };
         wire::send_text(stream, &greeting)?;
         wire::send_sockets(stream, &sockets)

@@ -10,12 +10,12 @@ use anyhow::Context;
 use dispatcher::{Dispatcher, Inherited};
 use engine::admin::{Access, Generations, Server};
 use engine::upgrade::{TakeOver, Upgrader, VARIABLE};
-use engine::{Boot, Candidate, Engine, Loaded, Refusal};
+use engine::{Boot, Candidate, Engine, Findings, Loaded, Refusal};
 use generations::{OpenOptions, Owner, Recovery, Store, StoreError, View};
 use serde_json::json;
 
 use super::{Arguments, WatchedFolder, loader, tell, trusted_keys};
-use crate::documents::{Documents, MeshLoader};
+use crate::documents::{Documents, FolderError, MeshLoader};
 use crate::report;
 use crate::serve;
 use crate::service;
@@ -52,12 +52,12 @@ fn fresh(
     if let Some(address) = arguments.admin.address() {
         admin = Some(serve::admin_socket(address, &mut sockets)?);
     }
-    let candidate = match folder {
-        Some(folder) => match first_candidate(arguments, folder, &loader)? {
-            Some(candidate) => Some(candidate),
-            None => return Ok(None),
-        },
-        None => None,
+    let (candidate, unreadable) = match folder {
+        Some(folder) => {
+            let (candidate, unreadable) = first_candidate(arguments, folder, &loader)?;
+            (Some(candidate), unreadable)
+        }
+        None => (None, None),
     };
     let has_candidate = candidate.is_some();
     let opening = opening(arguments, admin.as_ref())?;
@@ -70,16 +70,22 @@ fn fresh(
         }
     };
     tell_recovery(&recovery);
-    let boot = match Boot::choose(&mut store, &loader, candidate) {
+    let mut boot = match Boot::choose(&mut store, &loader, candidate) {
         Ok(boot) => boot,
-        // It has been told.
-        Err(Refusal::Findings(_)) if has_candidate => return Ok(None),
+        Err(Refusal::Findings(_)) if has_candidate => match unreadable {
+            Some(error) => return Err(error.into()),
+            // They have been told.
+            None => return Ok(None),
+        },
         Err(refusal) => return Err(refusal.into()),
     };
     for note in &boot.notes {
         writeln!(io::stderr(), "warning: {note}")?;
     }
-    let inherited = Inherited { sockets };
+    let inherited = Inherited {
+        sockets,
+        learned: boot.learned.take(),
+    };
     let options = arguments.serve.to_dispatcher();
     let started = Dispatcher::start(options, boot.loaded().mesh.clone(), &boot.name(), inherited);
     let dispatcher = match started {
@@ -103,9 +109,10 @@ fn take_over(
 ) -> anyhow::Result<Started> {
     let mut given = TakeOver::from(socket).context("take over from the process before")?;
     let loader = loader(arguments);
-    let boot = Boot::go_on(&View::open(state)?, &loader, given.generation)?;
+    let mut boot = Boot::go_on(&View::open(state)?, &loader, given.generation)?;
     let inherited = Inherited {
         sockets: std::mem::take(&mut given.sockets),
+        learned: Some(std::mem::take(&mut given.learned)),
     };
     let options = arguments.serve.to_dispatcher();
     let dispatcher =
@@ -114,15 +121,15 @@ fn take_over(
     say_loaded(boot.loaded())?;
     let admin = given.admin.take();
     let opening = opening(arguments, admin.as_ref())?;
+    if let Some(folder) = folder {
+        // It may have changed meanwhile.
+        boot.and_then(folder.candidate(arguments));
+    }
     given
         .ready()
         .context("the process before did not let go of the store")?;
     let (store, _) = Store::open(state, opening.clone())?;
     let engine = Engine::start(store, opening, dispatcher.clone(), Box::new(loader), boot)?;
-    if let Some(folder) = folder {
-        // Only what changes from now on is news.
-        drop(folder.candidate(arguments));
-    }
     let started = finish(arguments, state, dispatcher, engine, admin)?;
     given.taken().context("the process before is gone")?;
     Ok(started)
@@ -176,7 +183,10 @@ fn unstored(
         (None, Some(loaded)) => ("unstored".to_owned(), loaded),
         (None, None) => ("rescue".to_owned(), Boot::rescue()),
     };
-    let inherited = Inherited { sockets };
+    let inherited = Inherited {
+        sockets,
+        ..Inherited::default()
+    };
     let options = arguments.serve.to_dispatcher();
     let dispatcher = Arc::new(Dispatcher::start(
         options,
@@ -211,14 +221,25 @@ fn tell_recovery(recovery: &Recovery) {
     }
 }
 
-/// Reads the folder for the first time and tells what is to be told of it; `None` when it can't be read and nothing of
-/// it was served before.
+/// Reads the folder for the first time and tells what is to be told of it; with why it can't be read.
 fn first_candidate(
     arguments: &Arguments,
     folder: &mut WatchedFolder,
     loader: &MeshLoader,
-) -> anyhow::Result<Option<Candidate>> {
-    let contents = folder.watch.read()?;
+) -> anyhow::Result<(Candidate, Option<FolderError>)> {
+    let contents = match folder.watch.read() {
+        Ok(contents) => contents,
+        Err(error) => {
+            let candidate = Candidate {
+                source: folder.source(),
+                documents: Vec::new(),
+                broken: Some(Findings::text(error.to_string())),
+                loaded: None,
+                terms: arguments.trial.terms(),
+            };
+            return Ok((candidate, Some(error)));
+        }
+    };
     let documents = crate::documents::documents_of(&contents, &folder.root);
     folder.known = Some(documents.clone());
     let tests = loader.run_tests(&contents);
@@ -236,7 +257,7 @@ fn first_candidate(
         (Some(_), Ok(())) => None,
     };
     let mesh = loaded.mesh.take();
-    Ok(Some(Candidate {
+    let candidate = Candidate {
         source: folder.source(),
         documents,
         loaded: mesh.map(|mesh| Loaded {
@@ -246,7 +267,8 @@ fn first_candidate(
         }),
         broken,
         terms: arguments.trial.terms(),
-    }))
+    };
+    Ok((candidate, None))
 }
 
 fn opening(arguments: &Arguments, admin: Option<&TcpListener>) -> anyhow::Result<OpenOptions> {
