@@ -286,3 +286,36 @@ async fn what_was_acknowledged_survives_every_crash() {
         "only {died} of {runs} died in the middle of a change"
     );
 }
+
+#[tokio::test]
+async fn a_damaged_log_is_salvaged_and_what_was_current_serves() {
+    let site = Site::new();
+    let process = site.start(site.command(true));
+    for mark in 1..=3 {
+        let terms = json!({"probation_s": 0});
+        let answer = site.control().apply(&marked(mark, site.port), terms).await;
+        assert_eq!(answer.status(), 202, "{}", answer.text());
+    }
+    drop(process);
+    let log = site.state.path().join("log");
+    let mut bytes = std::fs::read(&log).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x40;
+    std::fs::write(&log, &bytes).unwrap();
+    // Damaged, it still serves what was current, and takes no change.
+    let process = site.start(site.command(false));
+    assert_eq!(site.mark().await, 3);
+    drop(process);
+    let state = site.state.path().to_str().unwrap();
+    let salvaged = support::run_to_end(&["generations", "salvage", "--state", state]);
+    assert!(salvaged.status.success(), "{salvaged:?}");
+    let process = site.start(site.command(false));
+    assert_eq!(site.mark().await, 3);
+    let answer = site
+        .control()
+        .apply(&marked(4, site.port), json!({"probation_s": 0}))
+        .await;
+    assert_eq!(answer.status(), 202, "{}", answer.text());
+    assert_eq!(site.mark().await, 4);
+    drop(process);
+}

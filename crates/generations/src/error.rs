@@ -124,7 +124,7 @@ pub enum StoreError {
 
 /// A damaged log: what it held up to there is intact, and can be read with [`View`](crate::View).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{} is damaged at byte {at}: {what}; what is current can still be read. Restore the file from a backup, or salvage the store, which keeps the damaged log beside a new one", path.display())]
+#[error("{} is damaged at byte {at}: {what}; what is current can still be read. Restore the file from a backup, or salvage the store (`dalbi generations salvage`), which keeps the damaged log beside a new one", path.display())]
 pub struct Damage {
     /// The file.
     pub path: PathBuf,

@@ -81,7 +81,7 @@ impl View {
         report.bytes += bytes.len() as u64;
         let decoded = log::decode(&bytes);
         report.records = decoded.records.len() as u64;
-        let todo = "restore it from a backup, or salvage the store";
+        let todo = "restore it from a backup, or salvage the store (`dalbi generations salvage`)";
         if let Some(damage) = &self.damage {
             let what = format!("at byte {}: {}", damage.at, damage.what);
             report.add(damage.path.clone(), what, todo);

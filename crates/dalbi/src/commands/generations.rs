@@ -21,6 +21,7 @@ Examples:
   dalbi generations rollback --reason 'carts are slow'
   dalbi generations activate 41 --canary 10%    back to an older one, tried like a new one
   dalbi generations log --json
+  dalbi generations salvage                     the log is damaged, and there is no backup
 
 A generation is named by its number, the beginning of its id (4 digits at least), `current`, `previous` or `pending`.
 
@@ -93,6 +94,8 @@ enum Action {
     },
     /// Compare everything with its hashes
     Verify,
+    /// Begin a new log with what can be read of a damaged one, which is kept beside it. No process may run
+    Salvage,
     /// Serve by an older one; confirmed at once unless it is to be tried
     Activate {
         /// Which
@@ -183,6 +186,7 @@ async fn act(action: &Action, common: &Common) -> anyhow::Result<Verdict> {
         }
         Action::Log { limit } => read::log(&history(common).await?, *limit, output).await,
         Action::Verify => read::verify(&history(common).await?, output).await,
+        Action::Salvage => offline::salvage(&common.admin.state()?, output),
         Action::Diff {
             before,
             after,

@@ -151,7 +151,8 @@ impl Life {
                 return Ok(self.accepted(current.id, current.number, None, false));
             }
         }
-        self.begin(manifest.id, manifest.number, loaded, terms, gate)
+        let by = proposal.author.as_str();
+        self.begin(manifest.id, manifest.number, loaded, terms, gate, by)
     }
 
     /// Goes to a generation that the store has.
@@ -174,7 +175,7 @@ impl Life {
             return Ok(self.accepted(id, number, None, true));
         }
         let loaded = self.mesh_of(id)?;
-        self.begin(id, number, loaded, terms, gate)
+        self.begin(id, number, loaded, terms, gate, &activate.author)
     }
 
     /// Goes back: from what is being tried to what was confirmed, or from that to what was confirmed before it.
@@ -317,6 +318,7 @@ impl Life {
         loaded: Loaded,
         terms: Terms,
         gate: Gate,
+        by: &str,
     ) -> Result<Accepted, Refusal> {
         let token = terms.confirm_by_remote.then(secret::token).transpose();
         let token = token.map_err(Refusal::Impossible)?;
@@ -324,7 +326,7 @@ impl Life {
         let probation = probation.map_err(|error| Refusal::Impossible(error.to_string()))?;
         self.write_down()?;
         let base_is_another = self.end_superseded();
-        if let Err(refusal) = self.swap(id, &loaded, &terms, base_is_another) {
+        if let Err(refusal) = self.swap(id, &loaded, &terms, base_is_another, by) {
             if base_is_another && terms.canary.is_none() {
                 // What it was to take the place of has served until now.
                 self.freshen();
@@ -340,7 +342,7 @@ impl Life {
         self.trial = Some(trial);
         tracing::info!(generation = %id.short(), from = self.served.name(), "in probation");
         if at_once {
-            self.confirm_trial(DALBI, AT_ONCE)?;
+            self.confirm_trial(by, AT_ONCE)?;
         }
         self.show(Instant::now());
         let confirm_path = token.map(|token| format!("/.well-known/dalbi/confirm/{token}"));
@@ -354,13 +356,14 @@ impl Life {
         loaded: &Loaded,
         terms: &Terms,
         base_is_another: bool,
+        by: &str,
     ) -> Result<(), Refusal> {
         // A canary is compared with what was confirmed, as it is now.
         if terms.canary.is_some() && (self.freshen() || base_is_another) {
             self.put(&self.served.loaded, &self.served.name())?;
         }
         let deadline = unix_ms() + (terms.probation_s * 1e3) as u64;
-        let intent = note(DALBI, "").with_detail(json!(terms));
+        let intent = note(by, "").with_detail(json!(terms));
         self.store()?.intend(id, deadline, &intent)?;
         let name = id.short();
         let swapped = match terms.canary {

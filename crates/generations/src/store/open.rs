@@ -70,7 +70,7 @@ pub(super) fn open_locked(
         store.write_current()?;
         recovery.repaired_current = true;
     }
-    tracing::info!(state = %store.path().display(), epoch, ?recovery, "opened the generations");
+    tracing::debug!(state = %store.path().display(), epoch, ?recovery, "opened the generations");
     Ok((store, recovery))
 }
 

@@ -160,7 +160,8 @@ pub(super) async fn run(
         | Action::Show { .. }
         | Action::Diff { .. }
         | Action::Log { .. }
-        | Action::Verify => unreachable!("these only read"),
+        | Action::Verify
+        | Action::Salvage => unreachable!("these only read, or need the store alone"),
     }
 }
 

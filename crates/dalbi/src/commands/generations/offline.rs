@@ -90,16 +90,35 @@ fn pin(
     change::done(verb, &line, found.as_ref(), output)
 }
 
+/// Goes on from what a damaged log still says.
+pub(super) fn salvage(state: &Path, output: Output) -> anyhow::Result<Verdict> {
+    let damaged = generations::View::open(state)?.damage().is_some();
+    let (store, _) = Store::salvage(state, opening())?;
+    let current = store.current().and_then(|id| store.generation(id)).cloned();
+    let what = current.as_ref().map_or_else(|| "none".to_owned(), name_of);
+    let line = if damaged {
+        format!(
+            "a new log begins with what could be read; current is {what}; the damaged log is kept as log.damaged-N"
+        )
+    } else {
+        format!("the log is not damaged; current is {what}")
+    };
+    change::done("salvage", &line, current.as_ref(), output)
+}
+
 fn open(state: &Path) -> anyhow::Result<Store> {
     // Opening would make one.
     generations::View::open(state)?;
-    let options = OpenOptions {
+    Ok(Store::open(state, opening())?.0)
+}
+
+fn opening() -> OpenOptions {
+    OpenOptions {
         owner: Owner::this_process(None, "dalbi generations"),
         keys: Vec::new(),
         require_signed: false,
         now_unix_ms: engine::unix_ms(),
-    };
-    Ok(Store::open(state, options)?.0)
+    }
 }
 
 fn written(note: &change::NoteOptions) -> Note {

@@ -60,13 +60,15 @@ fn fresh(
         None => (None, None),
     };
     let has_candidate = candidate.is_some();
+    let loaded = candidate
+        .as_ref()
+        .and_then(|candidate| candidate.loaded.clone());
     let opening = opening(arguments, admin.as_ref())?;
     let (mut store, recovery) = match Store::open(state, opening.clone()) {
         Ok(opened) => opened,
         Err(error @ StoreError::Locked { .. }) => return Err(error.into()),
         Err(error) => {
-            return unstored(arguments, state, &loader, candidate, sockets, admin, &error)
-                .map(Some);
+            return unstored(arguments, state, &loader, loaded, sockets, admin, &error).map(Some);
         }
     };
     tell_recovery(&recovery);
@@ -77,6 +79,11 @@ fn fresh(
             // They have been told.
             None => return Ok(None),
         },
+        // A full disk, for one.
+        Err(Refusal::Store(error)) => {
+            drop(store);
+            return unstored(arguments, state, &loader, loaded, sockets, admin, &error).map(Some);
+        }
         Err(refusal) => return Err(refusal.into()),
     };
     for note in &boot.notes {
@@ -166,7 +173,7 @@ fn unstored(
     arguments: &Arguments,
     state: &Path,
     loader: &MeshLoader,
-    candidate: Option<Candidate>,
+    loaded: Option<Loaded>,
     sockets: Vec<TcpListener>,
     admin: Option<TcpListener>,
     error: &StoreError,
@@ -178,7 +185,7 @@ fn unstored(
         .and_then(|view| view.current().map(|id| (view, id)));
     let shown = current
         .and_then(|(view, id)| Some((id.short(), Boot::go_on(view, loader, Some(id)).ok()?)));
-    let (name, loaded) = match (shown, candidate.and_then(|candidate| candidate.loaded)) {
+    let (name, loaded) = match (shown, loaded) {
         (Some((name, boot)), _) => (name, boot.loaded().clone()),
         (None, Some(loaded)) => ("unstored".to_owned(), loaded),
         (None, None) => ("rescue".to_owned(), Boot::rescue()),
